@@ -1,0 +1,11 @@
+# What both server libraries are built with.
+ROOT        := $(dir $(lastword $(MAKEFILE_LIST)))
+PG_CPPFLAGS += -I$(ROOT)
+# No exceptions and no RTTI: nothing of the C++ runtime is linked into a backend, and no C++ frame can meet a longjmp.
+# Hidden visibility: libraries are loaded globally, and equally named inline functions of two extensions would be mixed up.
+PG_CXXFLAGS += -std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden -Wall -Wextra
+# Bitcode for JIT is built without the flags above and would fail.
+override with_llvm = no
+PG_CONFIG   ?= pg_config
+PGXS        := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
