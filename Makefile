@@ -1,4 +1,6 @@
-# The server side: two libraries and the extension's SQL. `make && make install && make installcheck`, as PGXN clients expect.
+# The server side: two libraries and the extension's SQL. `make && make install && make installcheck`, as PGXN clients
+# expect. The sidecar is built by CMake (`make sidecar`). `make test` and `make demo` do everything on a private copy of
+# the server, in a directory that is removed afterwards; they install what the machine lacks and change nothing else.
 EXTENSION    = anabranch
 EXTVERSION   = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 MODULE_big   = $(EXTENSION)
@@ -6,9 +8,21 @@ MODULE_big   = $(EXTENSION)
 OBJS         = $(patsubst %.cpp,%.o,$(wildcard extension/*.cpp)) extension/value.o
 DATA         = $(wildcard sql/$(EXTENSION)--*--*.sql)
 DATA_built   = sql/$(EXTENSION)--$(EXTVERSION).sql
-REGRESS      = $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql))
-REGRESS_OPTS = --inputdir=test --outputdir=tmp_check
+REGRESS      = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --outputdir=tmp_check --load-extension=pgtap --load-extension=$(EXTENSION)
+EXTRA_CLEAN  = tmp_check
 NO_INSTALLCHECK = 1
+.DEFAULT_GOAL := all
+
+# These need no server headers yet; they fetch them. KEEP=1 leaves the demo's server and sidecar running.
+.PHONY: test demo
+test:
+	scripts/install-dependencies.sh test
+	scripts/test.sh
+demo:
+	scripts/install-dependencies.sh demo
+	KEEP=$(KEEP) demo/run.sh
+
 include server.mk
 
 extension/value.o: decoder/value.cpp
@@ -18,10 +32,26 @@ $(DATA_built): sql/$(EXTENSION).sql
 $(OBJS): $(wildcard extension/*.hpp decoder/*.hpp)
 
 DECODER_GOALS = $(addprefix decoder/,all install uninstall clean)
-.PHONY: $(DECODER_GOALS) installcheck regress
+.PHONY: $(DECODER_GOALS) installcheck regress sidecar check-world
 $(DECODER_GOALS): decoder/%:
 	$(MAKE) -C decoder $*
 all: decoder/all
 install: decoder/install
 uninstall: decoder/uninstall
 clean: decoder/clean
+
+# A throwaway cluster of the installed server, or the one that PGHOST and PGPORT name. A server that knows the list of
+# allowed output plugins has to be told of ours.
+PLUGINS    = $(if $(shell grep output_plugin_libraries $(datadir)/postgresql.conf.sample),-o output_plugin_libraries=$(EXTENSION)_decoder)
+IN_CLUSTER = $(if $(PGHOST)$(PGPORT),,pg_virtualenv -v $(MAJORVERSION) -o wal_level=logical $(PLUGINS))
+installcheck:
+	$(IN_CLUSTER) $(MAKE) regress
+regress:
+	mkdir -p tmp_check
+	$(pg_regress_installcheck) $(REGRESS_OPTS) $(REGRESS)
+
+sidecar:
+	cmake -S . -B build $(if $(shell command -v ninja),-G Ninja)
+	cmake --build build
+check-world: installcheck sidecar
+	ctest --test-dir build --output-on-failure

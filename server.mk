@@ -3,9 +3,14 @@ ROOT        := $(dir $(lastword $(MAKEFILE_LIST)))
 PG_CPPFLAGS += -I$(ROOT)
 # No exceptions and no RTTI: nothing of the C++ runtime is linked into a backend, and no C++ frame can meet a longjmp.
 # Hidden visibility: libraries are loaded globally, and equally named inline functions of two extensions would be mixed up.
-PG_CXXFLAGS += -std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden -Wall -Wextra
+PG_CXXFLAGS += -std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden -Wall -Wextra $(if $(WERROR),-Werror)
 # Bitcode for JIT is built without the flags above and would fail.
 override with_llvm = no
 PG_CONFIG   ?= pg_config
-PGXS        := $(shell $(PG_CONFIG) --pgxs)
+# Debian's libpq-dev has a pg_config too, which names a file that only the server's headers bring.
+PGXS        := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+ifneq ($(PGXS),)
 include $(PGXS)
+else ifneq ($(filter-out test demo sidecar,$(or $(MAKECMDGOALS),all)),)
+$(error no server headers for "$(PG_CONFIG)": install postgresql-server-dev-15, or name another pg_config by PG_CONFIG=)
+endif
