@@ -1,0 +1,117 @@
+// Bytes to typed records: reads the frames of decoder/record.proto without copying what is in them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sidecar/log/change_log.hpp"
+
+namespace anabranch {
+
+// The format of Begin.format that this version reads.
+inline constexpr uint32_t record_format = 1;
+
+// Kinds of Record in decoder/record.proto: the field numbers there, there for good.
+enum class RecordKind : uint8_t {
+  begin = 1,
+  relation = 2,
+  insert = 3,
+  update = 4,
+  remove = 5,
+  truncate = 6,
+  message = 7,
+  unselected = 8,
+  commit = 9,
+  fragment = 10
+};
+
+struct BeginRecord {
+  uint32_t format = 0;
+  uint64_t xid = 0;
+  int64_t commit_time = 0;
+  Lsn commit_lsn;
+  std::string_view origin;
+};
+
+struct CommitRecord {
+  Lsn end_lsn;
+  uint64_t changes = 0;
+  uint32_t crc = 0;
+};
+
+struct OmittedColumn {
+  uint32_t number = 0;
+  std::string_view sqlstate, reason;
+};
+
+struct GapsRecord {
+  std::vector<uint32_t> fragmented;
+  std::vector<OmittedColumn> omitted;
+};
+
+// Insert, Update and Delete.
+struct RowRecord {
+  uint32_t relation = 0;
+  BeforeKind before_kind = BeforeKind::none;
+  std::string_view before, after;
+  std::vector<uint32_t> unchanged;
+  GapsRecord before_gaps, after_gaps;
+  bool has_details = false;  // unchanged or gaps are not empty
+};
+
+struct TruncateRecord {
+  struct Entry {
+    uint32_t relation = 0, leaf = 0;
+  };
+  std::vector<Entry> relations;
+  bool cascade = false, restart_identity = false;
+};
+
+struct MessageRecord {
+  bool transactional = false;
+  std::string_view prefix, content;
+  Lsn lsn;
+};
+
+struct FragmentRecord {
+  bool before = false;
+  uint32_t number = 0;
+  uint64_t offset = 0, total = 0;
+  std::string_view data;
+};
+
+// One record of a frame. `payload` is the Record message's bytes, what the CRC runs over.
+struct RecordView {
+  RecordKind kind = RecordKind::begin;
+  std::string_view payload;
+  std::string_view body;  // the message inside it
+};
+
+// Walks the records of one frame; the views point into `frame`. All functions here throw LogError(damaged) on bytes
+// that no decoder writes and LogError(unsupported) on a record kind or a format they do not know; both name the number.
+// The caller adds the position.
+class FrameReader {
+ public:
+  explicit FrameReader(std::string_view frame) : rest_(frame) {}
+  // nullopt at the end of the frame.
+  std::optional<RecordView> next();
+
+ private:
+  std::string_view rest_;
+};
+
+BeginRecord read_begin(std::string_view body);
+CommitRecord read_commit(std::string_view body);
+Relation read_relation(std::string_view body);
+// Reuses `row`'s vectors: a record without unchanged columns and gaps allocates nothing.
+void read_row(RecordKind kind, std::string_view body, RowRecord& row);
+TruncateRecord read_truncate(std::string_view body);
+MessageRecord read_message(std::string_view body);
+uint32_t read_unselected(std::string_view body);
+FragmentRecord read_fragment(std::string_view body);
+
+}  // namespace anabranch
