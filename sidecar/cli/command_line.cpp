@@ -1,0 +1,180 @@
+#include "sidecar/cli/command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <libpq-fe.h>
+#include <memory>
+
+#include "sidecar/cli/config.hpp"
+#include "sidecar/cli/names.hpp"
+#include "sidecar/cli/units.hpp"
+
+namespace anabranch {
+namespace {
+
+constexpr const char* about =
+    "Keeps secondary copies of PostgreSQL tables (aggregate tables, re-keyed rows) in step with the tables they come "
+    "from.\n\nStart with: anabranch init -d DATABASE, then: anabranch run -d DATABASE";
+
+constexpr const char* footer =
+    "Connection options may stand before or after the command; what they leave open comes from the settings\n"
+    "file, then from libpq (PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGSERVICE, ~/.pgpass).\n"
+    "Passwords: PGPASSWORD or a password file; never on the command line.";
+
+// What is typed after -h, -p, -U and -d.
+struct Connection {
+  std::string host, port, user, database;
+};
+
+struct FreeOptions {
+  void operator()(PQconninfoOption* options) const { PQconninfoFree(options); }
+};
+
+// Whether psql would take the argument of -d for a connection string.
+bool is_conninfo(std::string_view database) {
+  return database.starts_with("postgresql://") || database.starts_with("postgres://") ||
+         database.find('=') != std::string_view::npos;
+}
+
+ConnectionParameters parse_conninfo(const std::string& conninfo) {
+  char* error = nullptr;
+  const std::unique_ptr<PQconninfoOption, FreeOptions> options(PQconninfoParse(conninfo.c_str(), &error));
+  // libpq's message quotes the string, which may hold a password.
+  if (error != nullptr) PQfreemem(error);
+  if (options == nullptr)
+    throw UsageError(
+        "the argument of -d is no connection string; write a database name, or as in -d \"host=db1 dbname=shop\"",
+        std::nullopt);
+  ConnectionParameters parameters;
+  for (const auto* option = options.get(); option->keyword != nullptr; ++option)
+    if (option->val != nullptr) parameters[option->keyword] = option->val;
+  if (parameters.contains("password") || parameters.contains("sslpassword"))
+    throw UsageError(
+        "a password on the command line can be read by every user of this machine; use PGPASSWORD or a password file",
+        std::nullopt);
+  if (parameters.contains("replication"))
+    throw UsageError("the connection string sets replication; leave that out", std::nullopt);
+  return parameters;
+}
+
+ConnectionParameters parameters_of(const Connection& typed) {
+  ConnectionParameters parameters;
+  if (is_conninfo(typed.database))
+    parameters = parse_conninfo(typed.database);
+  else if (!typed.database.empty())
+    parameters["dbname"] = typed.database;
+  if (!typed.host.empty()) parameters["host"] = typed.host;
+  if (!typed.port.empty()) parameters["port"] = typed.port;
+  if (!typed.user.empty()) parameters["user"] = typed.user;
+  return parameters;
+}
+
+void add_connection(CLI::App& app, Connection& typed, std::string& config) {
+  app.add_option("-h,--host", typed.host, "Server's host name, or directory of its socket")->type_name("HOST");
+  app.add_option("-p,--port", typed.port, "Server's port")->type_name("PORT")->check(CLI::Range(1, 65535));
+  app.add_option("-U,--username", typed.user, "Role to connect as")->type_name("ROLE");
+  app.add_option("-d,--dbname", typed.database, "Database, or a connection string without password")->type_name("DB");
+  app.add_option("-c,--config", config, "Settings file (TOML)")->type_name("FILE");
+}
+
+std::string watch_interval_refused(std::string& text) {
+  try {
+    // A bare number means seconds here, as watch(1) and psql's \watch have it.
+    const bool bare = !text.empty() && text.find_first_not_of("0123456789.") == std::string::npos;
+    const auto interval = parse_duration(bare ? text + " s" : text);
+    using namespace std::chrono_literals;
+    if (interval < 100ms || interval > 24h) return "--watch: is outside 100 ms to 24 h; write seconds, as in --watch 2";
+    text = std::to_string(interval.count());
+    return {};
+  } catch (const UnitError&) {
+    return "--watch: is no number of seconds; write it as in --watch 2";
+  }
+}
+
+}  // namespace
+
+std::optional<CommandLine> parse_command_line(int argc, const char* const* argv) {
+  CommandLine parsed;
+  Connection typed;
+  CLI::App app(about, "anabranch");
+  app.set_help_flag("-?,--help", "Print this help and exit");
+  app.set_version_flag("-V,--version", std::string("anabranch ") + ANABRANCH_VERSION, "Print the version and exit");
+  app.footer(footer);
+  app.require_subcommand(0, 1);
+  app.fallthrough();
+  app.get_formatter()->column_width(34);
+  add_connection(app, typed, parsed.config);
+
+  auto* init = app.add_subcommand("init", "Check the server and prepare it: extension, publication, slot, roles");
+  init->add_flag("--apply", parsed.init.apply, "Also change server settings (ALTER SYSTEM) where that is needed");
+  init->add_flag("--sql", parsed.init.sql, "Print all that as a script for psql, and do nothing");
+  init->add_option("--role", parsed.init.role, "Prepare this role to run the sidecar (created if missing)")
+      ->type_name("NAME");
+  auto* run = app.add_subcommand("run", "Keep the copies in step until stopped (SIGTERM)");
+  auto* status =
+      app.add_subcommand("status", "Show source, slot and copies; exit code 0 ok, 1 warning, 2 critical, 3 unknown");
+  status->add_flag("--json", parsed.status.json, "For machines");
+  std::string watch;
+  auto* watch_option = status->add_option("--watch", watch, "Print again every so many seconds (2)")
+                           ->type_name("SECONDS")
+                           ->expected(0, 1)
+                           ->default_str("2");
+  auto* check =
+      app.add_subcommand("check", "Examine settings and server without running; exit code 1 if it would not run");
+  auto* drop = app.add_subcommand("drop", "List what of Anabranch is in the database; with --yes remove it");
+  drop->add_flag("--yes", parsed.drop.yes, "Remove what is listed");
+  drop->add_flag("--extension", parsed.drop.extension, "The extension too");
+
+  std::optional<Command> command;
+  const auto note_command = [&] {
+    for (const auto& [subcommand, meaning] :
+         {std::pair{init, Command::init}, std::pair{run, Command::run}, std::pair{status, Command::status},
+          std::pair{check, Command::check}, std::pair{drop, Command::drop}})
+      if (subcommand->parsed()) command = meaning;
+  };
+  try {
+    app.parse(argc, argv);
+    note_command();
+    if (!command) throw UsageError("a command is missing; commands are init, run, status, check and drop", command);
+    if (watch_option->count() > 0) {
+      if (watch.empty()) watch = "2";
+      if (const auto refused = watch_interval_refused(watch); !refused.empty()) throw UsageError(refused, command);
+      parsed.status.watch = std::chrono::milliseconds(std::stoll(watch));
+    }
+    if (parsed.init.role.size() > 63) throw UsageError("--role: is longer than the 63 bytes a name may have", command);
+    parsed.connection = parameters_of(typed);
+  } catch (const CLI::CallForHelp&) {
+    // For a subcommand its own help.
+    const auto subcommands = app.get_subcommands();
+    fmt::print("{}", subcommands.empty() ? app.help() : subcommands.front()->help());
+    return std::nullopt;
+  } catch (const CLI::CallForVersion&) {
+    fmt::print("anabranch {}\n", ANABRANCH_VERSION);
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    note_command();
+    // Of arguments that were not expected only options are quoted: a password may stand among the others.
+    std::string message = error.what();
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+      message = "there is an argument too many";
+      for (const auto& extra : app.remaining(true))
+        if (extra.starts_with('-') && extra.find('=') == std::string::npos)
+          message = fmt::format("unknown option {}", printable(extra));
+      if (app.get_subcommands().empty())
+        message = "there is no such command; commands are init, run, status, check and drop";
+    }
+    if (message.find("-W") != std::string::npos)
+      message += " (no password is asked for: use PGPASSWORD or a password file)";
+    throw UsageError(message, command);
+  }
+  parsed.command = command.value();
+  return parsed;
+}
+
+Settings settings_for(const CommandLine& command_line) {
+  auto settings = command_line.config.empty() ? Settings{} : read_config(command_line.config);
+  for (const auto& [keyword, value] : command_line.connection) settings.home[keyword] = value;
+  return settings;
+}
+
+}  // namespace anabranch

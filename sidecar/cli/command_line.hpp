@@ -1,0 +1,55 @@
+// The command line: psql's options for the connection, a subcommand, its options.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "sidecar/cli/settings.hpp"
+
+namespace anabranch {
+
+enum class Command { init, run, status, check, drop };
+
+struct InitOptions {
+  bool apply = false;  // change server settings with ALTER SYSTEM where that is needed
+  bool sql = false;    // print the script instead of doing it
+  std::string role;    // prepare this role for the sidecar; empty: none
+};
+
+struct StatusOptions {
+  bool json = false;
+  std::optional<std::chrono::milliseconds> watch;  // print again at this interval
+};
+
+struct DropOptions {
+  bool yes = false;        // drop; otherwise list
+  bool extension = false;  // the extension too
+};
+
+struct CommandLine {
+  Command command = Command::run;
+  std::string config;               // path of the settings file; empty: none
+  ConnectionParameters connection;  // what -h, -p, -U and -d said
+  InitOptions init;
+  StatusOptions status;
+  DropOptions drop;
+};
+
+// A command line that is not understood, with the remedy. what() never quotes an argument that may hold a password.
+class UsageError : public std::runtime_error {
+ public:
+  UsageError(const std::string& message, std::optional<Command> command)
+      : std::runtime_error(message), command(command) {}
+
+  std::optional<Command> command;  // the subcommand, where one was recognised
+};
+
+// Parses the arguments. nullopt where --help or --version has been asked for and printed to stdout. Throws UsageError.
+std::optional<CommandLine> parse_command_line(int argc, const char* const* argv);
+
+// The file's settings with the command line's laid over them.
+Settings settings_for(const CommandLine& command_line);
+
+}  // namespace anabranch
