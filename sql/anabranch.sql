@@ -45,7 +45,6 @@ CREATE TABLE anabranch.source (
   sidecar_pid          int,
   sidecar_version      text,
   started_at           timestamptz,
-  seen_at              timestamptz,
   applied_rows         bigint NOT NULL DEFAULT 0,
   applied_transactions bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
@@ -63,9 +62,16 @@ COMMENT ON COLUMN anabranch.source.sidecar_host IS 'host the sidecar runs on';
 COMMENT ON COLUMN anabranch.source.sidecar_pid IS 'its process id there';
 COMMENT ON COLUMN anabranch.source.sidecar_version IS 'its version';
 COMMENT ON COLUMN anabranch.source.started_at IS 'when it started';
-COMMENT ON COLUMN anabranch.source.seen_at IS 'last sign of life of the sidecar; older than 10 s counts as not running';
 COMMENT ON COLUMN anabranch.source.applied_rows IS 'changes applied since the source exists';
 COMMENT ON COLUMN anabranch.source.applied_transactions IS 'transactions applied since the source exists';
+
+CREATE TABLE anabranch.heartbeat (
+  source  text PRIMARY KEY REFERENCES anabranch.source ON DELETE CASCADE,
+  seen_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE anabranch.heartbeat IS 'signs of life; apart from source, whose row a large batch keeps locked for as long as it takes';
+COMMENT ON COLUMN anabranch.heartbeat.source IS 'the source that the sidecar reads';
+COMMENT ON COLUMN anabranch.heartbeat.seen_at IS 'last sign of life of its sidecar; older than 10 s counts as not running';
 
 CREATE TABLE anabranch.definition (
   copy        regclass PRIMARY KEY,
@@ -202,6 +208,180 @@ SELECT pg_catalog.pg_extension_config_dump('anabranch.shadow_number', '');
 
 ------------------------------------------------------------------------------------------------- batches and progress
 
+CREATE FUNCTION anabranch.start_sidecar(source text, slot text, publication text, host text, pid int, version text,
+                                        OUT token bigint, OUT lsn pg_catalog.pg_lsn)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  place        record;
+  known        anabranch.source;
+  here         text := (SELECT system_identifier::text FROM pg_control_system());
+  current_line int := (SELECT timeline_id FROM pg_control_checkpoint());
+  lost_range   text;
+BEGIN
+  IF start_sidecar.source IS DISTINCT FROM 'home' THEN
+    RAISE EXCEPTION 'unknown source "%"', start_sidecar.source
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The source in this database is named "home".';
+  END IF;
+  SELECT * INTO place FROM pg_replication_slots WHERE slot_name = start_sidecar.slot;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'replication slot "%" does not exist', start_sidecar.slot
+      USING ERRCODE = 'undefined_object', HINT = 'Run "anabranch init" to make it.';
+  END IF;
+  IF place.plugin IS DISTINCT FROM 'anabranch_decoder' OR place.database IS DISTINCT FROM current_database() THEN
+    RAISE EXCEPTION 'replication slot "%" is not one of anabranch_decoder in this database', start_sidecar.slot
+      USING ERRCODE = 'wrong_object_type', HINT = 'Choose another slot name, and run "anabranch init" to make it.';
+  END IF;
+  IF place.wal_status = 'lost' THEN
+    RAISE EXCEPTION 'replication slot "%" has lost WAL it still needed', start_sidecar.slot
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'It was invalidated because it kept more WAL than max_slot_wal_keep_size allows.',
+            HINT = format('Run "SELECT pg_drop_replication_slot(%L)" and "anabranch init"; the copies then say what they miss.',
+                          start_sidecar.slot);
+  END IF;
+
+  -- A lock before the look, so that of two sidecars starting at once each gets a token of its own.
+  LOCK TABLE anabranch.source IN SHARE ROW EXCLUSIVE MODE;
+  SELECT * INTO known FROM anabranch.source AS s WHERE s.name = start_sidecar.source;
+  IF FOUND AND place.active
+     AND (known.sidecar_host, known.sidecar_pid) IS DISTINCT FROM (start_sidecar.host, start_sidecar.pid) THEN
+    RAISE EXCEPTION 'replication slot "%" is in use by process %', start_sidecar.slot, place.active_pid
+      USING ERRCODE = 'object_in_use',
+            DETAIL = format('The sidecar on host %L with process id %s was started at %s.',
+                            known.sidecar_host, known.sidecar_pid, known.started_at),
+            HINT = 'Run one sidecar per database. If that one is gone, the server notices within wal_sender_timeout.';
+  END IF;
+
+  IF NOT FOUND THEN
+    INSERT INTO anabranch.source AS s (name, system_identifier, timeline, slot, publication, token, lsn)
+    VALUES (start_sidecar.source, here, current_line, start_sidecar.slot, start_sidecar.publication, 0,
+            place.confirmed_flush_lsn);
+  ELSIF known.system_identifier <> here THEN
+    -- The files were carried over (pg_upgrade): positions of another cluster mean nothing here.
+    DELETE FROM anabranch.fill_chunk;
+    DELETE FROM anabranch.progress;
+    UPDATE anabranch.source AS s SET system_identifier = here, lsn = place.confirmed_flush_lsn, commit_time = NULL
+    WHERE s.name = start_sidecar.source;
+    RAISE WARNING 'this database comes from another cluster, its copies are unbound'
+      USING HINT = 'Fill each again with anabranch.resume.';
+  ELSIF place.confirmed_flush_lsn > known.lsn THEN
+    lost_range := format('the changes between %s and %s are lost: replication slot "%s" was made anew or moved by hand',
+                         known.lsn, place.confirmed_flush_lsn, start_sidecar.slot);
+    UPDATE anabranch.progress AS p
+    SET state = 'stale', lsn = known.lsn, sqlstate = 'AN004', changed_at = now(),
+        reason = lost_range || '; fill the copy again with anabranch.resume'
+    WHERE p.state = 'live' AND greatest(p.lsn, known.lsn) < place.confirmed_flush_lsn;
+    UPDATE anabranch.source AS s SET lsn = place.confirmed_flush_lsn WHERE s.name = start_sidecar.source;
+    RAISE WARNING '%', lost_range USING HINT = 'The copies concerned are stale. Fill each again with anabranch.resume.';
+  END IF;
+
+  UPDATE anabranch.source AS s
+  SET token = s.token + 1, timeline = current_line, slot = start_sidecar.slot, publication = start_sidecar.publication,
+      sidecar_host = start_sidecar.host, sidecar_pid = start_sidecar.pid, sidecar_version = start_sidecar.version,
+      started_at = now()
+  WHERE s.name = start_sidecar.source
+  RETURNING s.token, s.lsn INTO start_sidecar.token, start_sidecar.lsn;
+  INSERT INTO anabranch.heartbeat AS h (source, seen_at) VALUES (start_sidecar.source, now())
+  ON CONFLICT ON CONSTRAINT heartbeat_pkey DO UPDATE SET seen_at = excluded.seen_at;
+END
+$$;
+COMMENT ON FUNCTION anabranch.start_sidecar(text, text, text, text, int, text) IS
+  'announces a sidecar: checks its slot, gives it the token that fences older ones and the position to start from';
+
+CREATE FUNCTION anabranch.heartbeat(source text, token bigint, keep_moving boolean DEFAULT false) RETURNS pg_catalog.pg_lsn
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  message pg_lsn;
+BEGIN
+  IF NOT EXISTS (SELECT FROM anabranch.source AS s WHERE s.name = heartbeat.source AND s.token = heartbeat.token) THEN
+    RAISE EXCEPTION 'token % is no longer valid', heartbeat.token
+      USING ERRCODE = 'AN001', DETAIL = 'Another sidecar has taken over this source.',
+            HINT = 'Run one sidecar per database; the view anabranch.sources names the one that is in charge.';
+  END IF;
+  UPDATE anabranch.heartbeat AS h SET seen_at = now() WHERE h.source = heartbeat.source;
+  IF keep_moving THEN
+    message := pg_logical_emit_message(false, 'anabranch', '');
+  END IF;
+  RETURN message;
+END
+$$;
+COMMENT ON FUNCTION anabranch.heartbeat(text, bigint, boolean) IS
+  'sign of life of the sidecar, about once a second and not on the connection that applies; keep_moving: also writes a message, so that an idle stream moves';
+
+CREATE FUNCTION anabranch.begin_batch(source text, token bigint,
+                                      OUT snapshot pg_catalog.pg_snapshot, OUT flush_lsn pg_catalog.pg_lsn)
+LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_begin_batch';
+COMMENT ON FUNCTION anabranch.begin_batch(text, bigint) IS
+  'first call of a batch''s transaction: locks the source, checks the token, tells what is visible';
+
+CREATE FUNCTION anabranch.end_batch(source text, token bigint, lsn pg_catalog.pg_lsn, commit_time timestamptz,
+                                    transactions bigint, rows bigint) RETURNS void
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_end_batch';
+COMMENT ON FUNCTION anabranch.end_batch(text, bigint, pg_catalog.pg_lsn, timestamptz, bigint, bigint) IS
+  'last call of a batch''s transaction: records the position its changes reach';
+
+CREATE FUNCTION anabranch.set_copy_position(copy oid, lsn pg_catalog.pg_lsn) RETURNS void
+LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_set_copy_position';
+COMMENT ON FUNCTION anabranch.set_copy_position(oid, pg_catalog.pg_lsn) IS
+  'records the position of one copy that is catching up, in the transaction of its changes';
+
+CREATE FUNCTION anabranch.set_aside(copy oid, state text, lsn pg_catalog.pg_lsn, sqlstate text, reason text,
+                                    failed_lsn pg_catalog.pg_lsn DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF set_aside.state IS NULL OR set_aside.state NOT IN ('paused', 'failed', 'stale', 'catching_up', 'waiting') THEN
+    RAISE EXCEPTION 'a copy cannot be set aside as "%"', set_aside.state USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  UPDATE anabranch.progress AS p
+  SET state = set_aside.state,
+      lsn = coalesce(set_aside.lsn, CASE p.state WHEN 'live' THEN greatest(p.lsn, s.lsn) ELSE p.lsn END),
+      sqlstate = set_aside.sqlstate, reason = set_aside.reason, failed_lsn = set_aside.failed_lsn, changed_at = now()
+  FROM anabranch.source AS s
+  WHERE s.name = 'home' AND p.copy = set_aside.copy::regclass;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'there is no copy with OID % that could be set aside', set_aside.copy USING ERRCODE = 'undefined_object';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.set_aside(oid, text, pg_catalog.pg_lsn, text, text, pg_catalog.pg_lsn) IS
+  'takes a copy out of the batches: paused, failed, stale, catching_up or waiting, with code and reason';
+
+CREATE FUNCTION anabranch.unreadable(owner oid, relation oid, columns int2[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE
+    WHEN c.oid IS NULL THEN 'a source table is gone'
+    WHEN r.oid IS NULL THEN 'the owner of the copy is gone'
+    WHEN EXISTS (SELECT FROM unnest($3) AS column_number WHERE NOT coalesce(has_column_privilege($1, $2, column_number, 'SELECT'), false))
+      THEN format('role %I may not read every column it needs of table %s', r.rolname, $2::regclass)
+    WHEN c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
+         AND (c.relforcerowsecurity OR NOT pg_has_role($1, c.relowner, 'USAGE'))
+      THEN format('row-level security of table %s applies to role %I', $2::regclass, r.rolname)
+  END
+  FROM (SELECT) AS one LEFT JOIN pg_class AS c ON c.oid = $2 LEFT JOIN pg_roles AS r ON r.oid = $1
+$$;
+COMMENT ON FUNCTION anabranch.unreadable(oid, oid, int2[]) IS
+  'why a role may not read these columns of a table in full; NULL when it may';
+
+CREATE FUNCTION anabranch.copies_to_apply()
+RETURNS TABLE (copy oid, name text, id int, state text, requested text, lsn pg_catalog.pg_lsn, fill_slot text, class text,
+               ordinal int, relation oid, relation_name text, columns int2[], key int2[], old_rows text, problem text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT d.copy, d.copy::regclass::text, d.id, p.state, d.requested,
+         CASE p.state WHEN 'live' THEN greatest(p.lsn, h.lsn) ELSE p.lsn END,
+         p.fill_slot, d.class, s.ordinal, s.relation, s.relation::regclass::text, s.columns, s.key, s.old_rows,
+         anabranch.unreadable(v.relowner, s.relation, s.columns)
+  FROM anabranch.definition AS d
+  JOIN anabranch.progress AS p ON p.copy = d.copy
+  JOIN anabranch.definition_source AS s ON s.copy = d.copy
+  LEFT JOIN pg_class AS v ON v.oid = d.copy
+  LEFT JOIN anabranch.source AS h ON h.name = 'home'
+  ORDER BY d.id, s.ordinal
+$$;
+COMMENT ON FUNCTION anabranch.copies_to_apply() IS
+  'every copy with each of its sources, for the sidecar; problem: a right that the copy''s owner has lost';
+
 ------------------------------------------------------------------------------------------------------------- copying
 
 ------------------------------------------------------------------------------------------------------ data definition
@@ -218,3 +398,16 @@ SELECT pg_catalog.pg_extension_config_dump('anabranch.shadow_number', '');
 
 GRANT USAGE ON SCHEMA anabranch TO PUBLIC;
 GRANT USAGE ON SCHEMA anabranch_data TO PUBLIC;
+
+-- What PUBLIC may execute is granted below by name; everything else of this schema is taken away here.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA anabranch FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+  anabranch.start_sidecar(text, text, text, text, int, text),
+  anabranch.heartbeat(text, bigint, boolean),
+  anabranch.begin_batch(text, bigint),
+  anabranch.end_batch(text, bigint, pg_catalog.pg_lsn, timestamptz, bigint, bigint),
+  anabranch.set_copy_position(oid, pg_catalog.pg_lsn),
+  anabranch.set_aside(oid, text, pg_catalog.pg_lsn, text, text, pg_catalog.pg_lsn),
+  anabranch.copies_to_apply()
+TO anabranch_sidecar;
