@@ -79,7 +79,7 @@ cluster_create() { # DIR/NAME [setting=value]...
     echo "max_replication_slots = 20"
     echo "max_wal_senders = 20"
     # Known from the minor releases of August 2026 on; an older server does not start with a setting it does not know.
-    if [ -n "$("$bin/postgres" --describe-config | grep '^output_plugin_libraries')" ]; then
+    if [[ $("$bin/postgres" --describe-config) == *output_plugin_libraries* ]]; then
       echo "output_plugin_libraries = 'pgoutput, test_decoding, anabranch_decoder'"
     fi
     for setting in "$@"; do

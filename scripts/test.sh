@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# Every test, in the order in which they tell most for the least time (`make test`). One line a step, its output when it
+# fails, and at the end one line "N passed, N failed". Steps can be named: scripts/test.sh regress e2e
+#
+#   build      both server libraries and the sidecar, warnings being errors; nothing of the C++ runtime in a backend
+#   metadata   one version everywhere; META.json as PGXN wants it
+#   regress    pgTAP and regression tests under pg_regress
+#   unit       GoogleTest
+#   sanitize   the same under ASan, UBSan and TSan, and each fuzzer for FUZZ_SECONDS
+#   e2e        a real cluster, a real sidecar, faults injected (test/e2e)
+#
+# Everything runs on a private copy of the server in a directory that is removed at the end, however it ends.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/cluster.sh
+unset MAKEFLAGS MFLAGS MAKELEVEL PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS
+export PGCLIENTENCODING=UTF8
+
+FUZZ_SECONDS=${FUZZ_SECONDS:-20}
+passed=0
+failed=0
+job=
+
+# --- Counting ---------------------------------------------------------------------------------------------------
+
+# Runs a command in a process group of its own, so that it can be ended with all its children. In the background, since
+# neither traps nor `set -e` inside the command would work otherwise.
+run_job() { # COMMAND...
+  local status=0
+  set -m
+  ("$@") < /dev/null &
+  job=$!
+  set +m
+  wait "$job" || status=$?
+  job=
+  return $status
+}
+
+# step TITLE COUNTER COMMAND...   runs a command; COUNTER reads its output and prints "passed failed".
+step() {
+  local title=$1 counter=$2 log=$private/step.log began=$SECONDS status=0 ok=0 not_ok=0
+  shift 2
+  printf '%-52s' "$title"
+  run_job "$@" > "$log" 2>&1 || status=$?
+  read -r ok not_ok < <("$counter" "$status" < "$log") || true
+  [ "$status" = 0 ] || [ "$not_ok" != 0 ] || not_ok=1
+  printf '%5d passed, %d failed  (%d s)\n' "$ok" "$not_ok" $((SECONDS - began))
+  if [ "$not_ok" != 0 ]; then sed 's/^/    /' "$log" | tail -n 200; fi
+  passed=$((passed + ok))
+  failed=$((failed + not_ok))
+  [ "$not_ok" = 0 ]
+}
+
+one() { if [ "$1" = 0 ]; then echo 1 0; else echo 0 1; fi; }
+# pg_regress: "test a ... ok" until 15, "ok 1 - a" from 16 on.
+regress_counts() { awk '/^(test |     ).* \.\.\. ok|^ok /{p++} /\.\.\. FAILED|^not ok /{f++} END{print p+0, f+0}'; }
+ctest_counts() { awk '/tests failed out of/{f=$4; n=$9; print n-f, f; found=1} END{if (!found) print 0, 0}'; }
+summary_counts() { awk "/[0-9]+ passed, [0-9]+ failed\$/{p=\$(NF-3); f=\$(NF-1)} END{print p+0, f+0}"; }
+
+# --- Steps ------------------------------------------------------------------------------------------------------
+
+server_libraries() {
+  make clean
+  make -j"$(nproc)" WERROR=1
+  make install
+}
+
+no_cxx_runtime() {
+  local library
+  for library in anabranch.so decoder/anabranch_decoder.so; do
+    if nm -D --undefined-only "$library" | grep ' _Z'; then echo "$library needs the C++ runtime"; return 1; fi
+  done
+}
+
+configure_and_build() { # DIRECTORY [cmake option]...
+  local directory=$1
+  shift
+  cmake -S . -B "$directory" -G Ninja -DANABRANCH_WERROR=ON "$@"
+  cmake --build "$directory"
+}
+
+regress() {
+  scripts/cluster.sh create "$private/regress" fsync=off max_prepared_transactions=10
+  PGHOST=$(scripts/cluster.sh socket "$private/regress") PGPORT=5432 PGUSER=postgres make regress || { cat tmp_check/regression.diffs; return 1; }
+  scripts/cluster.sh destroy "$private/regress"
+}
+
+fuzz() { # PROGRAM
+  local corpus=$private/corpus/${1##*/}
+  mkdir -p "$corpus"
+  "$1" -max_total_time="$FUZZ_SECONDS" -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="$private/" "$corpus"
+}
+
+build_steps() {
+  step "server libraries, warnings as errors" one server_libraries
+  step "no C++ runtime in the server libraries" one no_cxx_runtime || true
+  step "sidecar and unit tests, warnings as errors" one configure_and_build build
+}
+metadata_steps() { step "metadata" summary_counts scripts/check-metadata.sh || true; }
+regress_steps() { step "pg_regress with pgTAP" regress_counts regress || true; }
+unit_steps() { step "unit tests" ctest_counts ctest --test-dir build --output-on-failure || true; }
+sanitize_steps() {
+  local fuzzer
+  # Clang for ASan and UBSan: the fuzzers need it, and a second compiler reads the code with other eyes.
+  if step "build with ASan and UBSan" one configure_and_build build-asan -DCMAKE_CXX_COMPILER="$(compgen -c clang++- | sort -V | tail -n 1)" \
+    -DANABRANCH_SANITIZE=address,undefined -DANABRANCH_FUZZ=ON; then
+    step "unit tests under ASan and UBSan" ctest_counts ctest --test-dir build-asan --output-on-failure || true
+    for fuzzer in build-asan/*_fuzz; do
+      [ ! -x "$fuzzer" ] || step "${fuzzer##*/} for $FUZZ_SECONDS s" one fuzz "$fuzzer" || true
+    done
+  fi
+  if step "build with TSan" one configure_and_build build-tsan -DANABRANCH_SANITIZE=thread; then
+    step "unit tests under TSan" ctest_counts ctest --test-dir build-tsan --output-on-failure || true
+  fi
+}
+e2e_steps() {
+  echo "end to end:"
+  run_job test/e2e/run --private "$private" > >(tee "$private/e2e.log") || true
+  read -r ok not_ok < <(summary_counts < "$private/e2e.log")
+  [ "$((ok + not_ok))" != 0 ] || not_ok=1
+  passed=$((passed + ok))
+  failed=$((failed + not_ok))
+}
+
+finish() {
+  local status=$?
+  trap - EXIT
+  [ -z "$job" ] || kill -TERM -- "-$job" 2>/dev/null || true
+  wait
+  remove "$private"
+  [ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
+  printf '\n%d passed, %d failed\n' "$passed" "$failed"
+  [ "$failed" = 0 ] || exit 1
+  exit 0
+}
+
+private=$(private_directory)
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+PG_CONFIG=$(private_server "$private")
+export PG_CONFIG
+PATH=${PG_CONFIG%/*}:$PATH
+
+build_steps
+[ $# -gt 0 ] || set -- metadata regress unit sanitize e2e
+for name in "$@"; do [ "$name" = build ] || "${name}_steps"; done
