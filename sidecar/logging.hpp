@@ -41,7 +41,7 @@ struct LogField {
 void configure_logging(LogLevel level, LogFormat format);
 bool logs(LogLevel level) noexcept;
 
-// Writes one line, in one write(2), from any thread. Text: "2026-01-31 12:00:00.123 warning: message (slot="a"
+// Writes one line, in one write(2), from any thread. Text: "2026-01-31 12:00:00.123 UTC warning: message (slot="a"
 // wait_ms=5)"; control characters in values are escaped, so that a name cannot forge a line. JSON: one object with
 // time, level, message and the fields. The message is lowercase, in the server's style, without full stop. Never
 // throws; never log a secret.

@@ -63,6 +63,8 @@ class ReplicationStream {
   void finish(std::chrono::milliseconds wait) noexcept;
 
  private:
+  [[noreturn]] void end_of_stream();
+
   Connection connection_;
   Lsn received_, flushed_;
   bool streaming_ = false;
