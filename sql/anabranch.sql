@@ -386,6 +386,31 @@ COMMENT ON FUNCTION anabranch.copies_to_apply() IS
 
 ------------------------------------------------------------------------------------------------------ data definition
 
+CREATE FUNCTION anabranch.shadow_for(relation oid) RETURNS regclass
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_shadow_for';
+COMMENT ON FUNCTION anabranch.shadow_for(oid) IS 'finds or makes the empty relation with the columns of a source';
+
+CREATE FUNCTION anabranch.renew_shadow(relation oid, shadow oid) RETURNS boolean
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_renew_shadow';
+COMMENT ON FUNCTION anabranch.renew_shadow(oid, oid) IS 'makes a shadow anew if it no longer has the columns of its source';
+
+CREATE FUNCTION anabranch.column_definitions(relation oid, columns int2[]) RETURNS text[]
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  SELECT array_agg(CASE WHEN NOT a.attisdropped THEN
+                     format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod))
+                     || CASE WHEN l.oid IS NOT NULL THEN format(' COLLATE %I.%I', n.nspname, l.collname) ELSE '' END
+                   END ORDER BY wanted.ordinal)
+  FROM unnest($2) WITH ORDINALITY AS wanted (number, ordinal)
+  LEFT JOIN pg_attribute AS a ON a.attrelid = $1 AND a.attnum = wanted.number
+  LEFT JOIN pg_type AS t ON t.oid = a.atttypid
+  LEFT JOIN pg_collation AS l ON l.oid = a.attcollation AND a.attcollation <> t.typcollation
+  LEFT JOIN pg_namespace AS n ON n.oid = l.collnamespace
+$$;
+COMMENT ON FUNCTION anabranch.column_definitions(oid, int2[]) IS
+  'name, type and collation of columns, NULL for one that is gone: what a definition was made for';
+
 ------------------------------------------------------------------------------------------------------------ requests
 
 ----------------------------------------------------------------------------------------------------------- freshness
