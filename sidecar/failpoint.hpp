@@ -1,7 +1,8 @@
-// Places where a test can kill the program. Always compiled in; a place that is not armed costs one branch.
+// Places where a test can kill or halt the program. Always compiled in; a place that is not armed costs one branch.
 //
 // ANABRANCH_FAILPOINT="name" kills the process with SIGKILL when it first comes to failpoint("name"); "name:3" when it
-// comes there for the third time. The names in use are listed, and each is run through, in test/e2e.
+// comes there for the third time; "name:3:halt" halts it there with SIGSTOP, so that the test can kill something else
+// before it lets it go on with SIGCONT. The names in use are listed, and each is run through, in test/e2e.
 #pragma once
 
 #include <atomic>
@@ -16,10 +17,15 @@ namespace anabranch {
 struct ArmedFailpoint {
   std::string_view name;          // empty: none
   std::atomic<int> remaining{1};  // passes left, this one included
+  int signal = SIGKILL;
 
   explicit ArmedFailpoint(const char* setting) {
     if (setting == nullptr) return;
     name = setting;
+    if (name.ends_with(":halt")) {
+      name.remove_suffix(5);
+      signal = SIGSTOP;
+    }
     if (const size_t colon = name.rfind(':'); colon != name.npos) {
       int count = 1;
       std::from_chars(name.data() + colon + 1, name.data() + name.size(), count);
@@ -32,11 +38,11 @@ struct ArmedFailpoint {
 
 inline ArmedFailpoint armed_failpoint(std::getenv("ANABRANCH_FAILPOINT"));
 
-// Dies here if this place is armed.
+// Dies or halts here, with all threads, if this place is armed.
 inline void failpoint(std::string_view place) {
   if (armed_failpoint.name.empty()) [[likely]]
     return;
-  if (armed_failpoint.hit(place)) std::raise(SIGKILL);
+  if (armed_failpoint.hit(place)) std::raise(armed_failpoint.signal);
 }
 
 }  // namespace anabranch

@@ -1,75 +1,32 @@
-"""The first thing a reader of the README does: the profile page's four counts as one row per user, always current."""
+"""The first things a reader of the README does, live."""
 
-SCHEMA = """
-    CREATE TABLE users (user_id bigint PRIMARY KEY, name text NOT NULL);
-    CREATE TABLE tweets (tweet_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id bigint NOT NULL, body text);
-    CREATE TABLE follows (follower_id bigint, followee_id bigint, PRIMARY KEY (follower_id, followee_id));
-    CREATE TABLE likes (like_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id bigint NOT NULL, tweet_id bigint);
-    ALTER TABLE tweets REPLICA IDENTITY FULL;
-    ALTER TABLE likes REPLICA IDENTITY FULL;
-    INSERT INTO users SELECT u, 'user ' || u FROM generate_series(1, 1000) AS u;
-    INSERT INTO tweets (user_id, body) SELECT 1 + i * i % 1000, 'tweet ' || i FROM generate_series(1, 5000) AS i;
-    INSERT INTO follows SELECT u, 1 + (u * 7 + k * k) % 1000 FROM generate_series(1, 1000) AS u, generate_series(1, 9) AS k
-      ON CONFLICT DO NOTHING;
-    INSERT INTO likes (user_id, tweet_id) SELECT 1 + i % 97, 1 + i % 5000 FROM generate_series(1, 9000) AS i;
-"""
-
-QUERY = """
-  SELECT user_id, sum(tweets) AS tweets, sum(following) AS following, sum(followers) AS followers, sum(likes) AS likes
-  FROM (SELECT user_id, 0 AS tweets, 0 AS following, 0 AS followers, 0 AS likes FROM users
-        UNION ALL SELECT user_id, 1, 0, 0, 0 FROM tweets
-        UNION ALL SELECT follower_id, 0, 1, 0, 0 FROM follows
-        UNION ALL SELECT followee_id, 0, 0, 1, 0 FROM follows
-        UNION ALL SELECT user_id, 0, 0, 0, 1 FROM likes) AS events
-  GROUP BY user_id """
-
-LOAD = """
-\\set a random(1, 1000)
-\\set b random(1, 1000)
-INSERT INTO tweets (user_id, body) VALUES (:a, 'hello');
-INSERT INTO likes (user_id, tweet_id) VALUES (:b, :a);
-INSERT INTO follows VALUES (:a, :b) ON CONFLICT DO NOTHING;
-BEGIN;
-UPDATE tweets SET user_id = :b WHERE tweet_id = :a;
-DELETE FROM likes WHERE like_id = :b * 5;
-DELETE FROM follows WHERE follower_id = :b AND followee_id % 7 = 0;
-COMMIT;
-"""
+from rig import social
 
 
 def test_social_example_live(rig):
-    rig.sql(SCHEMA)
-    rig.init()
-    rig.create("user_activity", QUERY)
+    social.prepare(rig, {"user_activity": social.USER_ACTIVITY})
     rig.sidecar.start()
-    rig.wait_live("user_activity")
-    rig.expect_current({"user_activity": QUERY})
-    with rig.load(LOAD):
+    rig.expect_current({"user_activity": social.USER_ACTIVITY})
+    with rig.load(social.LOAD):
         for _ in range(20):
             rig.wait_fresh("user_activity")
-    rig.expect_current({"user_activity": QUERY})
+    rig.expect_current({"user_activity": social.USER_ACTIVITY})
     assert rig.value("SELECT count(*) FROM user_activity WHERE user_id = 42") == 1
     rig.sidecar.stop()
 
 
-def test_copy_created_under_load(rig):
-    rig.sql(SCHEMA)
-    rig.init()
+def test_copies_created_under_load(rig):
+    social.prepare(rig, copies={})
     rig.sidecar.start()
-    with rig.load(LOAD):
-        rig.create("user_activity", QUERY)
-        rig.wait_live("user_activity")
-        rig.create("tweets_by_user", "SELECT user_id, tweet_id, upper(body) AS body FROM tweets WHERE user_id % 2 = 0")
-        rig.wait_live("tweets_by_user")
-    rig.expect_current({
-        "user_activity": QUERY,
-        "tweets_by_user": "SELECT user_id, tweet_id, upper(body) AS body FROM tweets WHERE user_id % 2 = 0"})
+    with rig.load(social.LOAD):
+        for name, query in social.COPIES.items():
+            rig.create(name, query)
+            rig.wait_live(name)
+    rig.expect_current(social.COPIES)
 
 
 def test_reader_waits_for_its_own_write(rig):
-    rig.sql(SCHEMA)
-    rig.init()
-    rig.create("user_activity", QUERY)
+    social.prepare(rig)
     rig.sidecar.start()
     rig.wait_live("user_activity")
     for _ in range(50):
@@ -77,3 +34,40 @@ def test_reader_waits_for_its_own_write(rig):
         rig.sql("INSERT INTO tweets (user_id, body) VALUES (42, 'mine')")
         rig.wait_fresh("user_activity")
         assert rig.value("SELECT tweets FROM user_activity WHERE user_id = 42") == before + 1
+
+
+def test_pause_and_resume(rig):
+    social.prepare(rig)
+    rig.sidecar.start()
+    rig.wait_live(*social.COPIES)
+    rig.sql("SELECT anabranch.pause('user_activity')")
+    rig.wait_for_state("user_activity", "paused")
+    paused = rig.sql("TABLE user_activity ORDER BY user_id")
+    with rig.load(social.LOAD):
+        for _ in range(10):
+            rig.wait_fresh("tweets_by_user")
+    assert rig.sql("TABLE user_activity ORDER BY user_id") == paused
+    rig.sql("SELECT anabranch.resume('user_activity')")
+    rig.expect_current(social.COPIES)
+
+
+def test_stopped_sidecar_goes_on_where_it_was(rig):
+    social.prepare(rig)
+    for _ in range(5):
+        rig.sidecar.start()
+        rig.wait_live(*social.COPIES)
+        with rig.load(social.LOAD):
+            rig.sidecar.stop()
+    rig.sidecar.start()
+    rig.expect_current(social.COPIES)
+
+
+def test_drop(rig):
+    social.prepare(rig)
+    rig.sidecar.start()
+    rig.wait_live(*social.COPIES)
+    rig.sql("SELECT anabranch.drop_aggregate_table('user_activity')")
+    assert rig.sql("SELECT to_regclass('user_activity')") == [(None,)]
+    rig.expect_current({"tweets_by_user": social.TWEETS_BY_USER})
+    rig.create("user_activity", social.USER_ACTIVITY)
+    rig.expect_current(social.COPIES)

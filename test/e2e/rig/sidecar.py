@@ -18,13 +18,13 @@ class Sidecar:
         self.process = None
 
     def start(self, failpoint=None):
-        """`failpoint`: "name" or "name:count", where the program kills itself."""
+        """`failpoint`: "name" or "name:count", where the program kills itself; "name:count:halt": where it halts."""
         assert self.process is None, "the sidecar runs already"
         environment = dict(self.environment)
         if failpoint:
             environment["ANABRANCH_FAILPOINT"] = failpoint
         with open(self.log_path, "ab") as log:
-            log.write(f"--- run{f', killed at {failpoint}' if failpoint else ''}\n".encode())
+            log.write(f"--- run{f', to end at {failpoint}' if failpoint else ''}\n".encode())
             log.flush()
             self.process = subprocess.Popen([PROGRAM, "run", *self.arguments], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -52,6 +52,13 @@ class Sidecar:
     def halt(self):
         """SIGSTOP: it stays connected and does nothing."""
         self.process.send_signal(signal.SIGSTOP)
+
+    def halted(self):
+        """By halt() or by a failpoint."""
+        if not self.running():
+            return False
+        status = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        return status.rpartition(")")[2].split()[0] == "T"
 
     def go_on(self):
         self.process.send_signal(signal.SIGCONT)

@@ -1,0 +1,83 @@
+"""A synchronous standby that is absent: commits hang, are in the WAL and are decoded, but nobody may see them yet.
+
+The copies must not show them either (they would show what the source does not), whether the standby is lost while a
+copy is applied or while it is created; and when it comes back, nothing is missing.
+"""
+
+import contextlib
+import threading
+import time
+
+from rig import social
+from rig.compare import differing_rows
+
+
+@contextlib.contextmanager
+def hanging_commit(rig, statement):
+    """The standby is lost and `statement` hangs in its commit; at the end the standby is given up and the commit ends."""
+
+    def set_standby(names):
+        rig.sql("ALTER SYSTEM SET synchronous_standby_names = %s", (names,))
+        rig.sql("SELECT pg_reload_conf()")
+        rig.wait_until(lambda: rig.value("SHOW synchronous_standby_names") == names, "the settings to be read again")
+
+    def commit():
+        with contextlib.closing(rig.session()) as session, session.cursor() as cursor:
+            cursor.execute("SET application_name = 'hanging'")
+            cursor.execute(statement)
+
+    set_standby("nobody")
+    thread = threading.Thread(target=commit)
+    thread.start()
+    try:
+        rig.wait_until(
+            lambda: rig.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'hanging' AND wait_event = 'SyncRep'"),
+            "the commit to hang")
+        yield
+    finally:
+        set_standby("")
+        thread.join(60)
+    assert not thread.is_alive(), "the commit hangs still"
+
+
+def test_apply(rig):
+    social.prepare(rig)
+    rig.sidecar.start()
+    rig.expect_current(social.COPIES)
+    with hanging_commit(rig, "INSERT INTO tweets (user_id, body) SELECT 43, 'unseen' FROM generate_series(1, 100)"):
+        rig.sql("SET synchronous_commit = local")
+        rig.sql("INSERT INTO tweets (user_id, body) VALUES (43, 'seen')")
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            # What the copy shows may lag, but everything in it must be there to be seen.
+            unseen = [row for row in differing_rows(rig.connection, "tweets_by_user", social.TWEETS_BY_USER) if row[0] == "only in the copy"]
+            assert not unseen, f"shown before the source shows it: {unseen}"
+            time.sleep(0.05)
+    rig.expect_current(social.COPIES)
+    rig.sidecar.stop()
+
+
+def test_create(rig):
+    social.prepare(rig, copies={})
+    rig.sidecar.start()
+    with hanging_commit(rig, "UPDATE tweets SET user_id = 42 WHERE tweet_id <= 500"):
+        rig.sql("SET synchronous_commit = local")
+        for name, query in social.COPIES.items():
+            rig.create(name, query)
+        rig.sql("DELETE FROM tweets WHERE tweet_id BETWEEN 600 AND 700")
+        time.sleep(3)
+    rig.expect_current(social.COPIES)
+    rig.sidecar.stop()
+
+
+def test_sidecar_killed_while_absent(rig):
+    social.prepare(rig)
+    rig.sidecar.start()
+    rig.wait_live(*social.COPIES)
+    with hanging_commit(rig, "DELETE FROM tweets WHERE tweet_id <= 500"):
+        for _ in range(5):
+            time.sleep(0.3)
+            rig.sidecar.kill()
+            rig.sidecar.start()
+    rig.expect_current(social.COPIES)
+    rig.sidecar.stop()
