@@ -417,6 +417,156 @@ COMMENT ON FUNCTION anabranch.column_definitions(oid, int2[]) IS
 
 --------------------------------------------------------------------------------------------------------------- views
 
+CREATE FUNCTION anabranch.snapshot_holder(OUT holder text, OUT since timestamptz, OUT remedy text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT held.holder, held.since, held.remedy
+  FROM (SELECT format('process %s of role %I (%s)', a.pid, a.usename, coalesce(nullif(a.application_name, ''), a.backend_type)),
+               a.xact_start, format('SELECT pg_terminate_backend(%s)', a.pid)
+        FROM pg_stat_activity AS a
+        WHERE a.backend_xmin IS NOT NULL AND a.datname = current_database() AND a.backend_type <> 'walsender'
+        UNION ALL
+        SELECT format('prepared transaction "%s"', p.gid), p.prepared, format('ROLLBACK PREPARED %L', p.gid)
+        FROM pg_prepared_xacts AS p WHERE p.database = current_database()) AS held (holder, since, remedy)
+  WHERE held.since < clock_timestamp() - interval '1 minute'
+  ORDER BY held.since
+  LIMIT 1
+$$;
+COMMENT ON FUNCTION anabranch.snapshot_holder() IS
+  'who has kept old row versions from being removed for longest, if for more than a minute';
+
+CREATE VIEW anabranch.sources AS
+SELECT s.name, s.slot, s.publication, s.system_identifier, s.timeline,
+       s.lsn, s.commit_time, s.applied_at, s.applied_transactions, s.applied_rows,
+       pg_catalog.pg_wal_lsn_diff(here.lsn, s.lsn)::bigint AS lag_bytes,
+       k.confirmed_flush_lsn AS confirmed_lsn, coalesce(k.active, false) AS slot_active, k.wal_status,
+       pg_catalog.pg_wal_lsn_diff(here.lsn, k.restart_lsn)::bigint AS kept_wal_bytes,
+       h.seen_at > pg_catalog.clock_timestamp() - interval '10 s' AS sidecar_running,
+       h.seen_at, s.sidecar_host, s.sidecar_pid, s.sidecar_version, s.started_at
+FROM anabranch.source AS s
+CROSS JOIN (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+                        ELSE pg_catalog.pg_current_wal_lsn() END) AS here (lsn)
+LEFT JOIN anabranch.heartbeat AS h ON h.source = s.name
+LEFT JOIN pg_catalog.pg_replication_slots AS k ON k.slot_name = s.slot;
+COMMENT ON VIEW anabranch.sources IS 'where the changes come from, how far they have been applied, and which sidecar does it';
+COMMENT ON COLUMN anabranch.sources.name IS 'home: this database';
+COMMENT ON COLUMN anabranch.sources.slot IS 'replication slot the changes are read from';
+COMMENT ON COLUMN anabranch.sources.publication IS 'publication that selects the tables';
+COMMENT ON COLUMN anabranch.sources.system_identifier IS 'of the cluster';
+COMMENT ON COLUMN anabranch.sources.timeline IS 'of the cluster when the sidecar last started';
+COMMENT ON COLUMN anabranch.sources.lsn IS 'end of the last transaction that is in all live copies';
+COMMENT ON COLUMN anabranch.sources.commit_time IS 'when that transaction was committed';
+COMMENT ON COLUMN anabranch.sources.applied_at IS 'when its batch was applied';
+COMMENT ON COLUMN anabranch.sources.applied_transactions IS 'transactions applied since the source exists';
+COMMENT ON COLUMN anabranch.sources.applied_rows IS 'changes applied since the source exists';
+COMMENT ON COLUMN anabranch.sources.lag_bytes IS 'WAL written since lsn, of whatever kind';
+COMMENT ON COLUMN anabranch.sources.confirmed_lsn IS 'what the slot may forget';
+COMMENT ON COLUMN anabranch.sources.slot_active IS 'whether somebody reads the slot now';
+COMMENT ON COLUMN anabranch.sources.wal_status IS 'of the slot: reserved, extended, unreserved or lost; NULL: there is no such slot';
+COMMENT ON COLUMN anabranch.sources.kept_wal_bytes IS 'WAL that the slot keeps on disk';
+COMMENT ON COLUMN anabranch.sources.sidecar_running IS 'a sign of life was seen within 10 s';
+COMMENT ON COLUMN anabranch.sources.seen_at IS 'last sign of life of the sidecar';
+COMMENT ON COLUMN anabranch.sources.sidecar_host IS 'host it runs on';
+COMMENT ON COLUMN anabranch.sources.sidecar_pid IS 'its process id there';
+COMMENT ON COLUMN anabranch.sources.sidecar_version IS 'its version';
+COMMENT ON COLUMN anabranch.sources.started_at IS 'when it started';
+
+CREATE VIEW anabranch.copies AS
+SELECT d.copy, v.relowner::pg_catalog.regrole AS owner, coalesce(p.state, 'unbound') AS state, d.requested, d.class,
+       at.lsn, pg_catalog.pg_wal_lsn_diff(here.lsn, at.lsn)::bigint AS lag_bytes,
+       p.fill_rows, greatest(p.fill_rows_total, p.fill_rows) AS fill_rows_total, rate.fill_rows_per_second,
+       CASE WHEN p.state = 'filling' THEN pg_catalog.make_interval(
+         secs => greatest(p.fill_rows_total - p.fill_rows, 0) / nullif(rate.fill_rows_per_second, 0)) END AS fill_time_left,
+       p.sqlstate, p.reason, p.failed_lsn,
+       (SELECT pg_catalog.min(anabranch.unreadable(v.relowner, s.relation, s.columns))
+        FROM anabranch.definition_source AS s WHERE s.copy = d.copy) AS problem,
+       ARRAY(SELECT s.relation FROM anabranch.definition_source AS s WHERE s.copy = d.copy ORDER BY s.ordinal) AS sources,
+       d.state AS state_table, d.id, d.created_at, p.live_since, p.changed_at, d.query
+FROM anabranch.definition AS d
+CROSS JOIN (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+                        ELSE pg_catalog.pg_current_wal_lsn() END) AS here (lsn)
+LEFT JOIN anabranch.progress AS p ON p.copy = d.copy
+LEFT JOIN anabranch.source AS h ON h.name = 'home'
+LEFT JOIN pg_catalog.pg_class AS v ON v.oid = d.copy
+CROSS JOIN LATERAL (SELECT CASE p.state WHEN 'live' THEN greatest(p.lsn, h.lsn) ELSE p.lsn END) AS at (lsn)
+CROSS JOIN LATERAL (SELECT CASE WHEN p.state = 'filling' THEN
+    p.fill_rows / nullif(extract(epoch FROM pg_catalog.clock_timestamp() - p.fill_started_at), 0)::float8 END)
+  AS rate (fill_rows_per_second);
+COMMENT ON VIEW anabranch.copies IS 'every copy: its state, its position, its query';
+COMMENT ON COLUMN anabranch.copies.copy IS 'the view users read';
+COMMENT ON COLUMN anabranch.copies.owner IS 'its owner, as whom its query runs';
+COMMENT ON COLUMN anabranch.copies.state IS 'waiting, filling, catching_up, live, paused, failed, stale, or unbound: restored from a dump and not filled yet';
+COMMENT ON COLUMN anabranch.copies.requested IS 'what the owner wants: run or pause';
+COMMENT ON COLUMN anabranch.copies.class IS 'linear: groups with counters; rows: re-keyed rows';
+COMMENT ON COLUMN anabranch.copies.lsn IS 'end of the last transaction that is in the copy';
+COMMENT ON COLUMN anabranch.copies.lag_bytes IS 'WAL written since lsn, of whatever kind';
+COMMENT ON COLUMN anabranch.copies.fill_rows IS 'source rows read by the fill';
+COMMENT ON COLUMN anabranch.copies.fill_rows_total IS 'source rows to read, estimated';
+COMMENT ON COLUMN anabranch.copies.fill_rows_per_second IS 'mean rate of the fill so far';
+COMMENT ON COLUMN anabranch.copies.fill_time_left IS 'estimated from that rate';
+COMMENT ON COLUMN anabranch.copies.sqlstate IS 'error code that set the copy aside';
+COMMENT ON COLUMN anabranch.copies.reason IS 'why it was set aside';
+COMMENT ON COLUMN anabranch.copies.failed_lsn IS 'end of the transaction that could not be applied';
+COMMENT ON COLUMN anabranch.copies.problem IS 'a right that the owner has lost and the copy needs';
+COMMENT ON COLUMN anabranch.copies.sources IS 'tables it reads';
+COMMENT ON COLUMN anabranch.copies.state_table IS 'the table below the view';
+COMMENT ON COLUMN anabranch.copies.id IS 'short number, part of names of slots and origins';
+COMMENT ON COLUMN anabranch.copies.created_at IS 'when it was created';
+COMMENT ON COLUMN anabranch.copies.live_since IS 'when it last became live';
+COMMENT ON COLUMN anabranch.copies.changed_at IS 'when its state last changed';
+COMMENT ON COLUMN anabranch.copies.query IS 'the defining query as its author wrote it';
+
+CREATE VIEW anabranch.status AS
+SELECT found.kind, found.name, found.state, (ARRAY['ok', 'warning', 'critical'])[found.severity] AS level,
+       found.lag_bytes, found.problem, found.remedy
+FROM (
+  SELECT 'source', coalesce(s.name, 'home'),
+         CASE WHEN s.name IS NULL THEN 'never started' WHEN s.sidecar_running THEN 'running' ELSE 'stopped' END,
+         worst.severity, s.lag_bytes, worst.problem, worst.remedy
+  FROM (SELECT) AS one LEFT JOIN anabranch.sources AS s ON true LEFT JOIN anabranch.snapshot_holder() AS h ON true
+  CROSS JOIN LATERAL (
+    SELECT * FROM (VALUES
+      (s.name IS NULL, 2, 'no sidecar has run yet', 'anabranch init, then anabranch run'),
+      (s.name IS NOT NULL AND s.wal_status IS NULL AND NOT pg_catalog.pg_is_in_recovery(), 3,
+       pg_catalog.format('replication slot "%s" does not exist', s.slot), 'anabranch init'),
+      (s.wal_status = 'lost', 3, pg_catalog.format('replication slot "%s" has lost WAL it still needed', s.slot),
+       pg_catalog.format('SELECT pg_drop_replication_slot(%L), then anabranch init', s.slot)),
+      (s.wal_status = 'unreserved', 3, pg_catalog.format('replication slot "%s" is about to lose WAL', s.slot),
+       'start the sidecar, or raise max_slot_wal_keep_size'),
+      (s.name IS NOT NULL AND s.sidecar_running IS NOT TRUE, 3,
+       pg_catalog.format('the sidecar has not been seen since %s', coalesce(s.seen_at::timestamptz(0)::text, 'its start')), 'anabranch run'),
+      (NOT s.slot_active AND NOT pg_catalog.pg_is_in_recovery(), 2, 'the sidecar does not read its slot', 'see the sidecar''s log'),
+      (h.holder IS NOT NULL, 2,
+       pg_catalog.format('%s has held a snapshot since %s; old row versions cannot be removed', h.holder, h.since::timestamptz(0)),
+       h.remedy),
+      (true, 1, NULL, NULL)) AS checks (holds, severity, problem, remedy)
+    WHERE checks.holds ORDER BY checks.severity DESC LIMIT 1) AS worst
+  UNION ALL
+  SELECT 'copy', c.copy::text, c.state, worst.severity, c.lag_bytes, worst.problem, worst.remedy
+  FROM anabranch.copies AS c
+  CROSS JOIN LATERAL (
+    SELECT * FROM (VALUES
+      (c.state = 'unbound', 3, 'restored from a dump and not filled since', pg_catalog.format('SELECT anabranch.resume(%L)', c.copy)),
+      (c.state IN ('failed', 'stale'), 3, concat_ws(': ', c.sqlstate, c.reason), pg_catalog.format('SELECT anabranch.resume(%L)', c.copy)),
+      (c.problem IS NOT NULL, 3, c.problem, 'grant it again'),
+      (c.state = 'paused' AND c.requested = 'pause', 2, 'paused on request', pg_catalog.format('SELECT anabranch.resume(%L)', c.copy)),
+      (c.state = 'paused', 2, 'waits for the sidecar to resume it', NULL),
+      (c.state IN ('waiting', 'filling', 'catching_up'), 1,
+       CASE c.state WHEN 'waiting' THEN 'waits to be filled'
+         WHEN 'filling' THEN pg_catalog.format('%s of about %s rows%s', c.fill_rows, c.fill_rows_total, ', ' || date_trunc('second', c.fill_time_left) || ' left')
+         ELSE 'applies what was written during the fill' END, NULL),
+      (true, 1, NULL, NULL)) AS checks (holds, severity, problem, remedy)
+    WHERE checks.holds ORDER BY checks.severity DESC, checks.problem LIMIT 1) AS worst
+) AS found (kind, name, state, severity, lag_bytes, problem, remedy)
+ORDER BY found.severity, found.kind DESC, found.name;
+COMMENT ON VIEW anabranch.status IS 'one row per source and copy with its worst problem and the remedy; the worst stands last';
+COMMENT ON COLUMN anabranch.status.kind IS 'source or copy';
+COMMENT ON COLUMN anabranch.status.name IS 'name of the source or copy';
+COMMENT ON COLUMN anabranch.status.state IS 'of a source: never started, running, stopped; of a copy: as in anabranch.copies';
+COMMENT ON COLUMN anabranch.status.level IS 'ok, warning or critical';
+COMMENT ON COLUMN anabranch.status.lag_bytes IS 'WAL written since its position, of whatever kind';
+COMMENT ON COLUMN anabranch.status.problem IS 'what is wrong, or what it is doing';
+COMMENT ON COLUMN anabranch.status.remedy IS 'what to do about it: a statement or a command';
+
 ------------------------------------------------------------------------------------------- what the decoder sends
 
 -------------------------------------------------------------------------------------------------------------- grants
@@ -436,3 +586,8 @@ GRANT EXECUTE ON FUNCTION
   anabranch.set_aside(oid, text, pg_catalog.pg_lsn, text, text, pg_catalog.pg_lsn),
   anabranch.copies_to_apply()
 TO anabranch_sidecar;
+
+GRANT SELECT ON anabranch.status, anabranch.copies, anabranch.sources TO anabranch_monitor, anabranch_operator, anabranch_sidecar;
+-- A view's functions run as its reader.
+GRANT EXECUTE ON FUNCTION anabranch.unreadable(oid, oid, int2[]), anabranch.snapshot_holder()
+TO anabranch_monitor, anabranch_operator, anabranch_sidecar;
