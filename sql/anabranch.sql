@@ -321,6 +321,27 @@ AS 'MODULE_PATHNAME', 'anabranch_end_batch';
 COMMENT ON FUNCTION anabranch.end_batch(text, bigint, pg_catalog.pg_lsn, timestamptz, bigint, bigint) IS
   'last call of a batch''s transaction: records the position its changes reach';
 
+CREATE FUNCTION anabranch.begin_copy_batch(copy oid, source text, token bigint, OUT lsn pg_catalog.pg_lsn, OUT state text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- The copy's row is locked and the source's is only read: batches of the live copies are never held up. Of two workers
+  -- (one of a sidecar that was thought dead) the later sees that the position has moved, and gives up.
+  SELECT p.lsn, p.state INTO begin_copy_batch.lsn, begin_copy_batch.state
+  FROM anabranch.progress AS p WHERE p.copy = begin_copy_batch.copy::regclass FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'there is no copy with OID % to go on with', begin_copy_batch.copy USING ERRCODE = 'AN002';
+  END IF;
+  IF NOT EXISTS (SELECT FROM anabranch.source AS s
+                 WHERE s.name = begin_copy_batch.source AND s.token = begin_copy_batch.token) THEN
+    RAISE EXCEPTION 'token % is no longer valid', begin_copy_batch.token
+      USING ERRCODE = 'AN001', DETAIL = 'Another sidecar has taken over this source.',
+            HINT = 'Run one sidecar per database; the view anabranch.sources names the one that is in charge.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.begin_copy_batch(oid, text, bigint) IS
+  'first call of a transaction of a copy that is filled or catching up: locks its progress, checks the token, tells its position';
+
 CREATE FUNCTION anabranch.set_copy_position(copy oid, lsn pg_catalog.pg_lsn) RETURNS void
 LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'anabranch_set_copy_position';
@@ -582,6 +603,7 @@ GRANT EXECUTE ON FUNCTION
   anabranch.heartbeat(text, bigint, boolean),
   anabranch.begin_batch(text, bigint),
   anabranch.end_batch(text, bigint, pg_catalog.pg_lsn, timestamptz, bigint, bigint),
+  anabranch.begin_copy_batch(oid, text, bigint),
   anabranch.set_copy_position(oid, pg_catalog.pg_lsn),
   anabranch.set_aside(oid, text, pg_catalog.pg_lsn, text, text, pg_catalog.pg_lsn),
   anabranch.copies_to_apply()
