@@ -145,7 +145,8 @@ class ChangeLog {
   virtual ~ChangeLog() = default;
 
   // Begins (again, after a failure) with the first transaction that ends after `from`. `from` is a recorded position P;
-  // the slot's C must not be past it: LogError(gap). What was queued before is dropped. Throws PgError or LogError.
+  // the slot's C must not be past it: LogError(gap). Nothing is acknowledged by it, `from` neither. What was queued
+  // before is dropped. Throws PgError or LogError.
   virtual void start(Lsn from) = 0;
 
   // The next piece, in order; waits for it up to `wait`; nullopt when none came. A failure of the reader is thrown
@@ -166,7 +167,9 @@ class ChangeLog {
   // is seen, in whatever state: what was read before is not read again.
   virtual void want(WantedColumns columns) = 0;
 
-  // Ends the session with the server, sending what has been acknowledged. start() begins again. Never throws.
+  // Ends the session with the server, sending what has been acknowledged. start() begins again. Never throws. Call it,
+  // too, when the session that records P is lost: a server that shuts down waits until its log readers have confirmed
+  // or gone.
   virtual void stop() noexcept = 0;
 };
 

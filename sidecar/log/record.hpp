@@ -82,6 +82,7 @@ struct FragmentRecord {
   uint32_t number = 0;
   uint64_t offset = 0, total = 0;
   std::string_view data;
+  uint32_t relation = 0;  // 0: not said
 };
 
 // One record of a frame. `payload` is the Record message's bytes, what the CRC runs over.

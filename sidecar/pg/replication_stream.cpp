@@ -84,7 +84,6 @@ void ReplicationStream::start(const std::string& slot, Lsn from,
   connection_.exec(command);
   streaming_ = true;
   received_ = std::max(received_, from);
-  flushed_ = std::max(flushed_, from);
 }
 
 std::optional<StreamMessage> ReplicationStream::read(std::chrono::milliseconds wait, int wake) {
