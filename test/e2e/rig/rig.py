@@ -79,6 +79,16 @@ class Rig:
             return error
         raise AssertionError(f"succeeded, and should not have:\n{statement}")
 
+    def literal(self, value):
+        """As a string constant: for statements where % must stay as it is."""
+        return "'" + value.replace("'", "''") + "'"
+
+    def allow_only_with_password(self, role):
+        """From now on the server asks this role for its password."""
+        access = pathlib.Path(self.cluster.path, "data", "pg_hba.conf")
+        access.write_text(f"local all {role} scram-sha-256\n{access.read_text()}")
+        self.sql("SELECT pg_reload_conf()")
+
     # --- The program ----------------------------------------------------------------------------------------------
 
     def init(self):
