@@ -144,7 +144,8 @@ constexpr std::array keys{
           settings.slot = text_of(value, "anabranch_shop");
           if (!is_slot_name(settings.slot))
             throw Refusal{fmt::format("is \"{}\", which cannot name a slot", printable(settings.slot)),
-                          fmt::format("use at most {} of the characters a-z, 0-9 and _", slot_name_bytes_max)};
+                          fmt::format("use at most {} of the characters a-z, 0-9 and _, and no end like _fill_1",
+                                      slot_name_bytes_max)};
         }},
     Key{home_section, "publication",
         [](Settings& settings, const toml::node& value) {

@@ -22,6 +22,12 @@ uint32_t hash(std::string_view bytes) {
   return value;
 }
 
+// Whether the name ends as fill slots' names do: "_fill_" and digits.
+bool looks_like_fill_slot(std::string_view name) {
+  const auto last = name.find_last_not_of("0123456789");
+  return last != std::string_view::npos && last + 1 < name.size() && name.substr(0, last + 1).ends_with("_fill_");
+}
+
 void refuse_nul(std::string_view text) {
   if (text.find('\0') != std::string_view::npos) throw std::invalid_argument("a name or value holds a NUL byte");
 }
@@ -74,7 +80,7 @@ std::string slot_name_for(std::string_view database) {
     changed |= upper || !is_slot_character(c);
     name += is_slot_character(lower) ? lower : '_';
   }
-  if (changed || name.size() > slot_name_bytes_max) {
+  if (changed || name.size() > slot_name_bytes_max || looks_like_fill_slot(name)) {
     name.resize(std::min(name.size(), slot_name_bytes_max - hash_suffix_bytes));
     name += fmt::format("_{:08x}", hash(database));
   }
@@ -82,7 +88,7 @@ std::string slot_name_for(std::string_view database) {
 }
 
 bool is_slot_name(std::string_view slot) {
-  return !slot.empty() && slot.size() <= slot_name_bytes_max &&
+  return !slot.empty() && slot.size() <= slot_name_bytes_max && !looks_like_fill_slot(slot) &&
          std::all_of(slot.begin(), slot.end(), is_slot_character);
 }
 

@@ -11,10 +11,11 @@ inline constexpr size_t slot_name_bytes_max = 63 - 16;
 
 // The default slot for a database: "anabranch_<database>". A slot's name has only a-z, 0-9 and _; where the
 // database's name has other characters or is too long, they become "_", and eight hexadecimal digits of a hash keep
-// the slots of two such databases apart. Depends on the bytes of the name alone, so it is the same in every version.
+// the slots of two such databases apart, also of "x_fill_1" and the first fill slot of "x". Depends on the bytes of the
+// name alone, so it is the same in every version.
 std::string slot_name_for(std::string_view database);
 
-// Whether the server takes `slot` as a slot's name, and its fill slots' too.
+// Whether the server takes `slot` as a slot's name, its fill slots' too, and it is like no fill slot's name itself.
 bool is_slot_name(std::string_view slot);
 
 // "name" as an SQL identifier: always quoted, so no list of reserved words is needed. Throws std::invalid_argument

@@ -31,6 +31,10 @@ TEST(SlotName, LeavesRoomForFillSlots) {
   EXPECT_TRUE(is_slot_name(std::string(slot_name_bytes_max, 'a')));
   EXPECT_FALSE(is_slot_name(std::string(slot_name_bytes_max + 1, 'a')));
   EXPECT_LE(slot_name_bytes_max + std::string("_fill_2147483647").size(), 63u);
+  EXPECT_NE(slot_name_for("x_fill_1"), slot_name_for("x") + "_fill_1");
+  EXPECT_TRUE(is_slot_name(slot_name_for("x_fill_1")));
+  EXPECT_TRUE(is_slot_name(slot_name_for("x_fill_")));
+  EXPECT_FALSE(is_slot_name("mine_fill_12"));
   for (const char* bad : {"", "A", "a-b", "a b", "a\"", "\xc3\xa4"}) EXPECT_FALSE(is_slot_name(bad)) << bad;
 }
 
