@@ -53,10 +53,13 @@ void create_shadow(TupleDesc source, const char* name) {
   appendStringInfoString(&create, ")");
   run(create.data);
   if (drop.len > 0) run(psprintf("ALTER TABLE anabranch.%s%s", name, drop.data));
-  run(psprintf("COMMENT ON TABLE anabranch.%s IS 'columns of a source, without rows; made and kept by anabranch'", name));
+  run(psprintf("COMMENT ON TABLE anabranch.%s IS 'columns of a source, without rows; made and kept by anabranch'",
+               name));
 }
 
-Oid in_our_schema(const char* name) { return get_relname_relid(name, get_namespace_oid("anabranch", false)); }
+Oid in_our_schema(const char* name) {
+  return get_relname_relid(name, get_namespace_oid("anabranch", false));
+}
 
 // True if the shadow had to be made anew. Every definition that named the old one then names the new one.
 bool renew_shadow(Oid relation, Oid shadow) {
@@ -68,7 +71,9 @@ bool renew_shadow(Oid relation, Oid shadow) {
   if (!same) {
     run(psprintf("DROP TABLE anabranch.%s", name));
     create_shadow(RelationGetDescr(source), name);
-    run(psprintf("UPDATE anabranch.definition_source SET shadow = %u::pg_catalog.regclass WHERE shadow = %u::pg_catalog.regclass",
+    run(
+        psprintf("UPDATE anabranch.definition_source SET shadow = %u::pg_catalog.regclass WHERE shadow = "
+                 "%u::pg_catalog.regclass",
                  in_our_schema(name), shadow));
   }
   table_close(source, NoLock);
@@ -76,7 +81,8 @@ bool renew_shadow(Oid relation, Oid shadow) {
 }
 
 Oid known_shadow(Oid relation) {
-  run(psprintf("SELECT shadow FROM anabranch.definition_source AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.shadow "
+  run(
+      psprintf("SELECT shadow FROM anabranch.definition_source AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.shadow "
                "WHERE relation = %u::pg_catalog.regclass LIMIT 1",
                relation));
   if (SPI_processed == 0) return InvalidOid;
@@ -104,6 +110,7 @@ Oid shadow_for(Oid relation) {
       table_close(source, NoLock);
     }
     shadow = in_our_schema(name);
+    run(psprintf("SELECT anabranch.note_leaves(%u)", relation));
   });
   return shadow;
 }
@@ -118,7 +125,9 @@ PG_FUNCTION_INFO_V1(anabranch_renew_shadow);
 ANABRANCH_EXPORTS_END
 
 // shadow_for(relation oid) -> regclass
-Datum anabranch_shadow_for(PG_FUNCTION_ARGS) { PG_RETURN_OID(anabranch::shadow_for(PG_GETARG_OID(0))); }
+Datum anabranch_shadow_for(PG_FUNCTION_ARGS) {
+  PG_RETURN_OID(anabranch::shadow_for(PG_GETARG_OID(0)));
+}
 
 // renew_shadow(relation oid, shadow oid) -> boolean: true if the shadow differed and was made anew
 Datum anabranch_renew_shadow(PG_FUNCTION_ARGS) {

@@ -195,6 +195,15 @@ COMMENT ON COLUMN anabranch.ddl.identity IS 'the source''s qualified name';
 COMMENT ON COLUMN anabranch.ddl.stale IS 'copies that no longer follow from their source''s rows';
 COMMENT ON COLUMN anabranch.ddl.reason IS 'what was changed, for people';
 
+CREATE TABLE anabranch.source_leaf (
+  relation oid NOT NULL,
+  leaf     oid NOT NULL,
+  PRIMARY KEY (relation, leaf)
+);
+COMMENT ON TABLE anabranch.source_leaf IS 'partitions (and inheriting tables) of each source, as of the last command that concerned it';
+COMMENT ON COLUMN anabranch.source_leaf.relation IS 'the source';
+COMMENT ON COLUMN anabranch.source_leaf.leaf IS 'a table below it that holds rows';
+
 CREATE SEQUENCE anabranch.shadow_number AS int;
 COMMENT ON SEQUENCE anabranch.shadow_number IS 'numbers the relations shadow_<n>';
 
@@ -298,6 +307,8 @@ BEGIN
             HINT = 'Run one sidecar per database; the view anabranch.sources names the one that is in charge.';
   END IF;
   UPDATE anabranch.heartbeat AS h SET seen_at = now() WHERE h.source = heartbeat.source;
+  -- REASSIGN OWNED changes the owner of views without an event trigger's noticing.
+  PERFORM anabranch.keep_grants(ARRAY(SELECT d.copy FROM anabranch.definition AS d));
   IF keep_moving THEN
     message := pg_logical_emit_message(false, 'anabranch', '');
   END IF;
@@ -432,6 +443,436 @@ $$;
 COMMENT ON FUNCTION anabranch.column_definitions(oid, int2[]) IS
   'name, type and collation of columns, NULL for one that is gone: what a definition was made for';
 
+CREATE FUNCTION anabranch.retyped_columns(command pg_catalog.pg_ddl_command,
+                                          OUT relation oid, OUT number int2, OUT by_expression boolean)
+RETURNS SETOF record
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_retyped_columns';
+COMMENT ON FUNCTION anabranch.retyped_columns(pg_catalog.pg_ddl_command) IS
+  'the columns that a command has given a type, and whether by an expression (USING)';
+
+CREATE FUNCTION anabranch.leaves(relation oid) RETURNS SETOF oid
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE below (oid) AS (
+    SELECT inhrelid FROM pg_inherits WHERE inhparent = $1 AND NOT inhdetachpending
+    UNION
+    SELECT i.inhrelid FROM below AS b JOIN pg_inherits AS i ON i.inhparent = b.oid AND NOT i.inhdetachpending)
+  SELECT b.oid FROM below AS b JOIN pg_class AS c ON c.oid = b.oid WHERE c.relkind <> 'p'
+$$;
+COMMENT ON FUNCTION anabranch.leaves(oid) IS 'partitions and inheriting tables below a table that hold rows themselves';
+
+CREATE FUNCTION anabranch.note_leaves(relation oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  DELETE FROM anabranch.source_leaf AS l
+  WHERE l.relation = $1 AND l.leaf NOT IN (SELECT anabranch.leaves($1));
+  INSERT INTO anabranch.source_leaf SELECT $1, leaf FROM anabranch.leaves($1) AS leaf ON CONFLICT DO NOTHING;
+END
+$$;
+COMMENT ON FUNCTION anabranch.note_leaves(oid) IS 'remembers the partitions of a source, so that the event trigger can tell which have come or gone';
+
+CREATE FUNCTION anabranch.holds_rows(relation oid) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  result boolean;
+BEGIN
+  IF (SELECT relkind FROM pg_class WHERE oid = $1) IS DISTINCT FROM 'r' THEN
+    RETURN true;  -- foreign or gone: nobody can tell
+  END IF;
+  IF pg_relation_size($1) = 0 THEN
+    RETURN false;
+  END IF;
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RETURN true;  -- an old snapshot does not see what was written since
+  END IF;
+  EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', $1::regclass) INTO result;
+  RETURN result;
+END
+$$;
+COMMENT ON FUNCTION anabranch.holds_rows(oid) IS 'whether a table has rows; true if nobody can tell';
+
+CREATE FUNCTION anabranch.identity_gap(relation oid, source oid, columns int2[], key int2[], old_rows text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  -- A table that publishes updates and has no replica identity at all refuses UPDATE and DELETE: nothing can be missed.
+  SELECT CASE
+    WHEN c.relreplident = 'f' OR i.names IS NULL THEN NULL
+    WHEN $5 = 'full' THEN format('the replica identity of table %s is not FULL', $1::regclass)
+    WHEN NOT (SELECT array_agg(a.attname) FROM pg_attribute AS a
+              WHERE a.attrelid = $2 AND a.attnum = ANY (CASE WHEN $4 = '{}' THEN $3 ELSE $4 END)) <@ i.names
+      THEN format('the replica identity of table %s does not have the columns that the copy needs', $1::regclass)
+  END
+  FROM pg_class AS c
+  CROSS JOIN LATERAL (SELECT array_agg(a.attname) FROM pg_index AS x
+                      JOIN pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey::int2[])
+                      WHERE x.indrelid = c.oid
+                        AND CASE c.relreplident WHEN 'd' THEN x.indisprimary WHEN 'i' THEN x.indisreplident END) AS i (names)
+  WHERE c.oid = $1
+$$;
+COMMENT ON FUNCTION anabranch.identity_gap(oid, oid, int2[], int2[], text) IS
+  'why the old rows that a table (or a partition of a source) writes to the WAL do not suffice for a copy; NULL when they do';
+
+CREATE FUNCTION anabranch.misfits(copy oid, relation oid, columns int2[], column_definitions text[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE
+    WHEN c.oid IS NULL THEN 'a source table was dropped'
+    WHEN c.relpersistence <> 'p' THEN format('table %s is no longer logged', $2::regclass)
+    WHEN c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
+         AND (c.relforcerowsecurity OR NOT pg_has_role(v.relowner, c.relowner, 'USAGE'))
+      THEN format('row-level security of table %s now applies to role %I', $2::regclass, r.rolname)
+    ELSE (
+      SELECT CASE
+          WHEN a.attnum IS NULL OR a.attisdropped THEN format('column %s of table %s was dropped', was.name, $2::regclass)
+          WHEN quote_ident(a.attname) <> was.name
+            THEN format('column %s of table %s was renamed to %I', was.name, $2::regclass, a.attname)
+          ELSE format('column %s of table %s has changed its type: it was "%s", it is "%s"',
+                      was.name, $2::regclass, was.definition, now.definition)
+        END
+      FROM unnest($3, $4, anabranch.column_definitions($2, $3)) WITH ORDINALITY AS now (number, was, definition, ordinal)
+      CROSS JOIN LATERAL (SELECT now.was, substring(now.was from '^("(?:[^"]|"")*"|[^ ]+) ')) AS was (definition, name)
+      LEFT JOIN pg_attribute AS a ON a.attrelid = $2 AND a.attnum = now.number
+      WHERE now.definition IS DISTINCT FROM now.was AND now.was IS NOT NULL
+      ORDER BY now.ordinal LIMIT 1)
+  END
+  FROM (SELECT) AS one
+  LEFT JOIN pg_class AS c ON c.oid = $2
+  LEFT JOIN pg_class AS v ON v.oid = $1
+  LEFT JOIN pg_roles AS r ON r.oid = v.relowner
+$$;
+COMMENT ON FUNCTION anabranch.misfits(oid, oid, int2[], text[]) IS
+  'how a source no longer is what a copy was defined for; NULL when it is';
+
+CREATE FUNCTION anabranch.record_ddl(relation oid, tag text, identity text, stale regclass[], reason text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  record_id bigint;
+BEGIN
+  INSERT INTO anabranch.ddl AS d (relation, tag, identity, stale, reason) VALUES ($1, $2, $3, $4, $5) RETURNING d.id INTO record_id;
+  DELETE FROM anabranch.ddl AS d WHERE d.id = record_id;
+  RAISE WARNING '% now stale: %', CASE cardinality($4) WHEN 1 THEN 'copy ' ELSE 'copies ' END || array_to_string($4, ', ')
+                                  || CASE cardinality($4) WHEN 1 THEN ' is' ELSE ' are' END, $5
+    USING HINT = 'Where rows came or went, fill the copy again with anabranch.resume. '
+                 'Where a column changed, undo that first, or drop the copy and create it anew.';
+END
+$$;
+COMMENT ON FUNCTION anabranch.record_ddl(oid, text, text, regclass[], text) IS
+  'tells the sidecar, in order with the rows, and the user which copies a command has made stale';
+
+CREATE FUNCTION anabranch.keep_shadows(relations oid[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  pair record;
+BEGIN
+  FOR pair IN
+    SELECT DISTINCT s.relation, s.shadow FROM anabranch.definition_source AS s
+    JOIN pg_class AS r ON r.oid = s.relation JOIN pg_class AS h ON h.oid = s.shadow
+    WHERE s.relation = ANY ($1)
+  LOOP
+    -- Keeping a shadow is housekeeping: it must not be the reason why somebody's ALTER TABLE fails.
+    BEGIN
+      PERFORM anabranch.renew_shadow(pair.relation, pair.shadow);
+    EXCEPTION WHEN OTHERS THEN
+      RAISE WARNING 'could not renew the shadow of table %: %', pair.relation::regclass, SQLERRM;
+    END;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION anabranch.keep_shadows(oid[]) IS 'gives shadows the columns that their sources now have';
+
+CREATE FUNCTION anabranch.drop_unused() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  unused regclass;
+BEGIN
+  DELETE FROM anabranch.source_leaf AS l
+  WHERE NOT EXISTS (SELECT FROM anabranch.definition_source AS s WHERE s.relation = l.relation);
+  DELETE FROM anabranch.generation AS g WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = g.relation);
+  FOR unused IN
+    SELECT c.oid FROM pg_class AS c
+    WHERE c.relnamespace = 'anabranch'::regnamespace AND c.relkind = 'r' AND c.relname ~ '^shadow_[0-9]+$'
+      AND NOT EXISTS (SELECT FROM anabranch.definition_source AS s JOIN pg_class AS r ON r.oid = s.relation
+                      WHERE s.shadow = c.oid)
+  LOOP
+    EXECUTE format('DROP TABLE %s', unused);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION anabranch.drop_unused() IS 'drops shadows and notes of tables that no definition reads any more, and shadows of dropped tables';
+
+CREATE FUNCTION anabranch.unpublish(relations oid[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+  member record;
+BEGIN
+  FOR member IN
+    SELECT p.pubname, r.prrelid::regclass AS relation
+    FROM pg_publication AS p JOIN pg_publication_rel AS r ON r.prpubid = p.oid
+    WHERE p.pubname = (SELECT s.publication FROM anabranch.source AS s WHERE s.name = 'home')
+      AND r.prrelid = ANY ($1)
+      AND NOT EXISTS (SELECT FROM anabranch.definition_source AS s WHERE s.relation = r.prrelid)
+  LOOP
+    -- A table too many in the publication costs some WAL reading; waiting for its lock would cost more.
+    BEGIN
+      EXECUTE format('ALTER PUBLICATION %I DROP TABLE %s', member.pubname, member.relation);
+    EXCEPTION WHEN OTHERS THEN
+      RAISE NOTICE 'table % stays in publication "%": %', member.relation, member.pubname, SQLERRM;
+    END;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION anabranch.unpublish(oid[]) IS 'takes tables that no copy reads any more out of the publication';
+
+CREATE FUNCTION anabranch.forget(copies oid[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  relations oid[] := ARRAY(SELECT DISTINCT s.relation FROM anabranch.definition_source AS s WHERE s.copy = ANY ($1));
+  gone      record;
+BEGIN
+  -- The definition goes first: the drops below fire the event trigger, and it must find nothing left to do.
+  FOR gone IN DELETE FROM anabranch.definition AS d WHERE d.copy = ANY ($1) RETURNING d.copy, d.state LOOP
+    IF EXISTS (SELECT FROM pg_class WHERE oid = gone.copy) THEN
+      EXECUTE format('DROP VIEW %s', gone.copy);
+    END IF;
+    IF EXISTS (SELECT FROM pg_class WHERE oid = gone.state) THEN
+      EXECUTE format('DROP TABLE %s', gone.state);
+    END IF;
+  END LOOP;
+  PERFORM anabranch.drop_unused();
+  PERFORM anabranch.unpublish(relations);
+END
+$$;
+COMMENT ON FUNCTION anabranch.forget(oid[]) IS 'removes copies with all that belongs to them; fails when something else depends on them';
+
+CREATE FUNCTION anabranch.keep_grants(copies oid[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  change record;
+BEGIN
+  FOR change IN
+    SELECT d.state, v.relowner::regrole AS owner, a.former
+    FROM anabranch.definition AS d
+    JOIN pg_class AS v ON v.oid = d.copy
+    JOIN pg_class AS t ON t.oid = d.state
+    CROSS JOIN LATERAL (
+      SELECT string_agg(DISTINCT x.grantee::regrole::text, ', ') FROM aclexplode(t.relacl) AS x
+      WHERE x.grantee NOT IN (0, t.relowner, v.relowner)) AS a (former)
+    WHERE d.copy = ANY ($1) AND v.relowner <> t.relowner
+      AND (a.former IS NOT NULL OR NOT has_table_privilege(v.relowner, t.oid, 'SELECT'))
+  LOOP
+    IF change.former IS NOT NULL THEN
+      EXECUTE format('REVOKE ALL ON TABLE %s FROM %s', change.state, change.former);
+    END IF;
+    EXECUTE format('GRANT SELECT ON TABLE %s TO %s', change.state, change.owner);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION anabranch.keep_grants(oid[]) IS 'lets the owner of a copy, and only him, read its state table';
+
+CREATE FUNCTION anabranch.judge_command(tag text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  -- What may change the names that definitions were written with, without naming a table.
+  touches_all boolean := judge_command.tag NOT IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER FOREIGN TABLE', 'CREATE TABLE',
+                                        'CREATE FOREIGN TABLE', 'CREATE SCHEMA');
+  touched     oid[];
+  sources     oid[];
+  retyped     oid[];
+  found       record;
+BEGIN
+  touched := ARRAY(SELECT DISTINCT c.objid FROM pg_event_trigger_ddl_commands() AS c
+                   WHERE c.classid = 'pg_class'::regclass AND c.objid IS NOT NULL);
+
+  PERFORM anabranch.keep_grants(touched);
+
+  -- A source is concerned when the command names it, a table above it, or one that is or was below it.
+  sources := ARRAY(
+    WITH RECURSIVE above (source, oid) AS (
+      SELECT DISTINCT s.relation::oid, s.relation::oid FROM anabranch.definition_source AS s
+      UNION
+      SELECT a.source, i.inhparent FROM above AS a JOIN pg_inherits AS i ON i.inhrelid = a.oid),
+    below (source, oid) AS (
+      SELECT DISTINCT s.relation::oid, s.relation::oid FROM anabranch.definition_source AS s
+      UNION
+      SELECT b.source, i.inhrelid FROM below AS b JOIN pg_inherits AS i ON i.inhparent = b.oid)
+    SELECT DISTINCT r.source
+    FROM (SELECT * FROM above UNION ALL SELECT * FROM below UNION ALL SELECT l.relation, l.leaf FROM anabranch.source_leaf AS l)
+      AS r (source, oid)
+    WHERE r.oid = ANY (touched) OR touches_all);
+  IF sources = '{}' THEN
+    RETURN;
+  END IF;
+
+  -- ON CONFLICT does not exist for a table that the decoder reads; the command's own lock keeps others away.
+  retyped := ARRAY(SELECT DISTINCT r.relation
+                   FROM pg_event_trigger_ddl_commands() AS c, anabranch.retyped_columns(c.command) AS r
+                   WHERE r.relation = ANY (sources));
+  UPDATE anabranch.generation AS g SET generation = g.generation + 1 WHERE g.relation = ANY (retyped);
+  INSERT INTO anabranch.generation AS g (relation, generation)
+  SELECT new.relation, 1 FROM unnest(retyped) AS new (relation)
+  WHERE NOT EXISTS (SELECT FROM anabranch.generation AS g WHERE g.relation = new.relation);
+
+  FOR found IN
+    WITH changed AS (
+      SELECT r.relation, r.number FROM pg_event_trigger_ddl_commands() AS c, anabranch.retyped_columns(c.command) AS r
+      WHERE r.by_expression),
+    moved AS (
+      SELECT coalesce(l.relation, n.relation) AS relation, coalesce(l.leaf, n.leaf) AS leaf, l.leaf IS NULL AS attached
+      FROM (SELECT * FROM anabranch.source_leaf WHERE relation = ANY (sources)) AS l
+      FULL JOIN (SELECT relation, leaf FROM unnest(sources) AS relation, anabranch.leaves(relation) AS leaf) AS n
+        ON n.relation = l.relation AND n.leaf = l.leaf
+      WHERE (l.leaf IS NULL OR n.leaf IS NULL) AND NOT touches_all),
+    reasons AS (
+      SELECT s.copy, s.relation, coalesce(
+        anabranch.misfits(s.copy, s.relation, s.columns, s.column_definitions),
+        (SELECT format('column %I of table %s got new values', a.attname, s.relation)
+         FROM changed AS c JOIN pg_attribute AS a ON a.attrelid = c.relation AND a.attnum = c.number
+         WHERE c.relation = s.relation AND c.number = ANY (s.columns) LIMIT 1),
+        (SELECT format('table %s, which holds rows, was %s', m.leaf::regclass,
+                       CASE WHEN m.attached THEN 'attached to ' ELSE 'detached from ' END || s.relation)
+         FROM moved AS m WHERE m.relation = s.relation AND anabranch.holds_rows(m.leaf) LIMIT 1),
+        -- A partition's rows are published as its root's; those of a table that merely inherits are not.
+        (SELECT format('table %s inherits from table %s', m.leaf::regclass, s.relation)
+         FROM moved AS m JOIN pg_class AS c ON c.oid = m.leaf AND NOT c.relispartition
+         WHERE m.relation = s.relation AND m.attached LIMIT 1),
+        (SELECT gap FROM anabranch.source_leaf AS l
+         CROSS JOIN LATERAL anabranch.identity_gap(l.leaf, s.relation, s.columns, s.key, s.old_rows) AS gap
+         WHERE l.relation = s.relation AND l.leaf = ANY (touched) AND gap IS NOT NULL LIMIT 1),
+        CASE WHEN s.relation = ANY (touched)
+          AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = s.relation AND c.relkind = 'p')
+          THEN anabranch.identity_gap(s.relation, s.relation, s.columns, s.key, s.old_rows) END) AS reason
+      FROM anabranch.definition_source AS s JOIN anabranch.progress AS p ON p.copy = s.copy
+      WHERE p.state <> 'stale' AND s.relation = ANY (sources))
+    SELECT r.relation, array_agg(r.copy ORDER BY r.copy::oid) AS copies, r.reason
+    FROM reasons AS r WHERE r.reason IS NOT NULL GROUP BY r.relation, r.reason
+  LOOP
+    PERFORM anabranch.record_ddl(found.relation, judge_command.tag, found.relation::text, found.copies, found.reason);
+  END LOOP;
+
+  -- A new, empty partition is harmless as long as nobody updates its rows: say it in time.
+  FOR found IN
+    SELECT leaf::regclass AS leaf, min(gap) AS gap
+    FROM anabranch.definition_source AS s, anabranch.leaves(s.relation) AS leaf,
+         anabranch.identity_gap(leaf, s.relation, s.columns, s.key, s.old_rows) AS gap
+    WHERE s.relation = ANY (sources) AND leaf NOT IN (SELECT l.leaf FROM anabranch.source_leaf AS l) AND gap IS NOT NULL
+    GROUP BY leaf
+  LOOP
+    RAISE WARNING '%', found.gap
+      USING DETAIL = 'An UPDATE or DELETE there would make the copies that need it stale.',
+            HINT = CASE WHEN found.gap LIKE '%FULL' THEN format('ALTER TABLE %s REPLICA IDENTITY FULL;', found.leaf)
+                        ELSE 'Give it the replica identity that the other partitions have.' END;
+  END LOOP;
+
+  IF NOT touches_all THEN
+    PERFORM anabranch.note_leaves(source) FROM unnest(sources) AS source;
+  END IF;
+  PERFORM anabranch.keep_shadows(sources);
+END
+$$;
+COMMENT ON FUNCTION anabranch.judge_command(text) IS
+  'after a command that may change a source: names the copies it makes stale, counts type changes, renews shadows, follows new owners';
+
+CREATE FUNCTION anabranch.judge_drop(tag text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  copies oid[];
+  found  record;
+BEGIN
+  copies := ARRAY(
+    SELECT d.copy FROM anabranch.definition AS d
+    WHERE EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS o
+                  WHERE o.classid = 'pg_class'::regclass AND o.objsubid = 0 AND o.objid IN (d.copy, d.state)));
+  IF copies <> '{}' THEN
+    BEGIN
+      PERFORM anabranch.forget(copies);
+    EXCEPTION WHEN OTHERS THEN
+      RAISE WARNING 'something of a dropped copy stays: %', sqlerrm
+        USING HINT = 'Drop the tables of schema anabranch_data that no row of anabranch.copies names.';
+      DELETE FROM anabranch.definition AS d WHERE d.copy = ANY (copies);
+    END;
+  END IF;
+
+  -- What an ALTER drops is judged when it has ended, by follow_command.
+  FOR found IN
+    WITH dropped AS (
+      SELECT o.objid, o.objsubid, o.object_identity FROM pg_event_trigger_dropped_objects() AS o
+      WHERE o.classid = 'pg_class'::regclass AND NOT o.is_temporary AND judge_drop.tag NOT LIKE 'ALTER %'),
+    reasons AS (
+      SELECT s.copy, s.relation, coalesce(
+        (SELECT format('table %s was dropped', o.object_identity) FROM dropped AS o
+         WHERE o.objid = s.relation AND o.objsubid = 0 LIMIT 1),
+        (SELECT format('table %s was dropped from table %s', o.object_identity, s.relation)
+         FROM dropped AS o JOIN anabranch.source_leaf AS l ON l.relation = s.relation AND l.leaf = o.objid
+         WHERE o.objsubid = 0 LIMIT 1),
+        CASE WHEN EXISTS (SELECT FROM dropped AS o WHERE o.objid = s.relation)
+          THEN anabranch.misfits(s.copy, s.relation, s.columns, s.column_definitions) END) AS reason
+      FROM anabranch.definition_source AS s JOIN anabranch.progress AS p ON p.copy = s.copy
+      WHERE p.state <> 'stale')
+    SELECT r.relation, array_agg(r.copy ORDER BY r.copy::oid) AS copies, r.reason
+    FROM reasons AS r WHERE r.reason IS NOT NULL GROUP BY r.relation, r.reason
+  LOOP
+    PERFORM anabranch.record_ddl(found.relation, judge_drop.tag, found.relation::text, found.copies, found.reason);
+  END LOOP;
+
+  IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS o JOIN anabranch.definition_source AS s ON s.relation = o.objid
+             WHERE o.classid = 'pg_class'::regclass AND o.objsubid = 0) THEN
+    PERFORM anabranch.drop_unused();
+  END IF;
+  DELETE FROM anabranch.source_leaf AS l USING pg_event_trigger_dropped_objects() AS o
+  WHERE o.classid = 'pg_class'::regclass AND o.objsubid = 0 AND o.objid = l.leaf;
+END
+$$;
+COMMENT ON FUNCTION anabranch.judge_drop(text) IS
+  'after a drop: removes the copies whose view or state table is gone, names the copies that lost a source';
+
+-- Both triggers run as the owner of the extension: whoever changes a table has no rights on the tables above. Where the
+-- judgement itself fails, the user's command goes on, and no copy is trusted any more: better stale than wrong.
+
+CREATE FUNCTION anabranch.distrust(tag text, failure text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  copies regclass[] := ARRAY(SELECT p.copy FROM anabranch.progress AS p WHERE p.state <> 'stale' ORDER BY p.copy::oid);
+BEGIN
+  IF copies <> '{}' THEN
+    PERFORM anabranch.record_ddl(0, $1, '', copies, format('it could not be told what %s has changed: %s', $1, $2));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.distrust(text, text) IS 'makes every copy stale, because a command could not be judged';
+
+CREATE FUNCTION anabranch.follow_command() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM anabranch.definition) THEN
+    PERFORM anabranch.judge_command(tg_tag);
+  END IF;
+EXCEPTION WHEN OTHERS THEN
+  PERFORM anabranch.distrust(tg_tag, sqlerrm);
+END
+$$;
+COMMENT ON FUNCTION anabranch.follow_command() IS 'event trigger: see judge_command';
+
+CREATE FUNCTION anabranch.follow_drop() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM anabranch.definition) THEN
+    PERFORM anabranch.judge_drop(tg_tag);
+  END IF;
+EXCEPTION WHEN OTHERS THEN
+  PERFORM anabranch.distrust(tg_tag, sqlerrm);
+END
+$$;
+COMMENT ON FUNCTION anabranch.follow_drop() IS 'event trigger: see judge_drop';
+
+CREATE EVENT TRIGGER anabranch_follow_command ON ddl_command_end
+  WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER FOREIGN TABLE', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA',
+               'ALTER TYPE', 'ALTER DOMAIN', 'ALTER COLLATION', 'ALTER SCHEMA', 'ALTER EXTENSION')
+  EXECUTE FUNCTION anabranch.follow_command();
+COMMENT ON EVENT TRIGGER anabranch_follow_command IS 'keeps anabranch''s copies and shadows in step with data definition';
+CREATE EVENT TRIGGER anabranch_follow_drop ON sql_drop EXECUTE FUNCTION anabranch.follow_drop();
+COMMENT ON EVENT TRIGGER anabranch_follow_drop IS 'tells anabranch of dropped copies and sources';
+-- Also in sessions that replay another server's commands.
+ALTER EVENT TRIGGER anabranch_follow_command ENABLE ALWAYS;
+ALTER EVENT TRIGGER anabranch_follow_drop ENABLE ALWAYS;
+
 ------------------------------------------------------------------------------------------------------------ requests
 
 ----------------------------------------------------------------------------------------------------------- freshness
@@ -498,7 +939,8 @@ SELECT d.copy, v.relowner::pg_catalog.regrole AS owner, coalesce(p.state, 'unbou
        CASE WHEN p.state = 'filling' THEN pg_catalog.make_interval(
          secs => greatest(p.fill_rows_total - p.fill_rows, 0) / nullif(rate.fill_rows_per_second, 0)) END AS fill_time_left,
        p.sqlstate, p.reason, p.failed_lsn,
-       (SELECT pg_catalog.min(anabranch.unreadable(v.relowner, s.relation, s.columns))
+       (SELECT pg_catalog.min(coalesce(anabranch.misfits(d.copy, s.relation, s.columns, s.column_definitions),
+                                       anabranch.unreadable(v.relowner, s.relation, s.columns)))
         FROM anabranch.definition_source AS s WHERE s.copy = d.copy) AS problem,
        ARRAY(SELECT s.relation FROM anabranch.definition_source AS s WHERE s.copy = d.copy ORDER BY s.ordinal) AS sources,
        d.state AS state_table, d.id, d.created_at, p.live_since, p.changed_at, d.query
@@ -527,7 +969,7 @@ COMMENT ON COLUMN anabranch.copies.fill_time_left IS 'estimated from that rate';
 COMMENT ON COLUMN anabranch.copies.sqlstate IS 'error code that set the copy aside';
 COMMENT ON COLUMN anabranch.copies.reason IS 'why it was set aside';
 COMMENT ON COLUMN anabranch.copies.failed_lsn IS 'end of the transaction that could not be applied';
-COMMENT ON COLUMN anabranch.copies.problem IS 'a right that the owner has lost and the copy needs';
+COMMENT ON COLUMN anabranch.copies.problem IS 'what stands in the way: a source changed beyond what the copy was defined for, or a right that its owner has lost';
 COMMENT ON COLUMN anabranch.copies.sources IS 'tables it reads';
 COMMENT ON COLUMN anabranch.copies.state_table IS 'the table below the view';
 COMMENT ON COLUMN anabranch.copies.id IS 'short number, part of names of slots and origins';
@@ -567,8 +1009,10 @@ FROM (
   CROSS JOIN LATERAL (
     SELECT * FROM (VALUES
       (c.state = 'unbound', 3, 'restored from a dump and not filled since', pg_catalog.format('SELECT anabranch.resume(%L)', c.copy)),
-      (c.state IN ('failed', 'stale'), 3, concat_ws(': ', c.sqlstate, c.reason), pg_catalog.format('SELECT anabranch.resume(%L)', c.copy)),
-      (c.problem IS NOT NULL, 3, c.problem, 'grant it again'),
+      (c.state IN ('failed', 'stale'), 3, concat_ws(': ', c.sqlstate, c.reason),
+       CASE WHEN c.problem IS NULL THEN pg_catalog.format('SELECT anabranch.resume(%L)', c.copy)
+         ELSE pg_catalog.format('undo that and SELECT anabranch.resume(%1$L), or SELECT anabranch.drop_aggregate_table(%1$L) and create it anew', c.copy) END),
+      (c.problem IS NOT NULL, 3, c.problem, 'undo that, or drop the copy and create it anew'),
       (c.state = 'paused' AND c.requested = 'pause', 2, 'paused on request', pg_catalog.format('SELECT anabranch.resume(%L)', c.copy)),
       (c.state = 'paused', 2, 'waits for the sidecar to resume it', NULL),
       (c.state IN ('waiting', 'filling', 'catching_up'), 1,
@@ -611,5 +1055,7 @@ TO anabranch_sidecar;
 
 GRANT SELECT ON anabranch.status, anabranch.copies, anabranch.sources TO anabranch_monitor, anabranch_operator, anabranch_sidecar;
 -- A view's functions run as its reader.
-GRANT EXECUTE ON FUNCTION anabranch.unreadable(oid, oid, int2[]), anabranch.snapshot_holder()
+GRANT EXECUTE ON FUNCTION
+  anabranch.unreadable(oid, oid, int2[]), anabranch.misfits(oid, oid, int2[], text[]), anabranch.column_definitions(oid, int2[]),
+  anabranch.snapshot_holder()
 TO anabranch_monitor, anabranch_operator, anabranch_sidecar;
