@@ -119,9 +119,6 @@ Encoding classify_type(Oid type, Oid* base) {
     case TIMESTAMPOID:
     case TIMESTAMPTZOID:
       return Encoding::timestamp;
-    case CHAROID:
-      // One byte of any value, which need not be a character in any encoding.
-      return Encoding::raw_text;
     default:
       return text_encoding();
   }

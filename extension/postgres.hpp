@@ -7,14 +7,21 @@
 extern "C" {
 #include <postgres.h>
 
+#include <access/attmap.h>
 #include <access/detoast.h>
 #include <access/genam.h>
 #include <access/htup_details.h>
 #include <access/table.h>
+#include <access/transam.h>
 #include <access/xact.h>
 #include <catalog/namespace.h>
+#include <catalog/partition.h>
+#include <catalog/pg_publication.h>
+#include <catalog/pg_publication_namespace.h>
+#include <catalog/pg_publication_rel.h>
 #include <catalog/pg_type.h>
 #include <commands/defrem.h>
+#include <executor/executor.h>
 #include <executor/spi.h>
 #include <fmgr.h>
 #include <funcapi.h>
@@ -22,7 +29,13 @@ extern "C" {
 #include <mb/pg_wchar.h>
 #include <miscadmin.h>
 #include <nodes/makefuncs.h>
+#include <port/pg_crc32c.h>
+#include <replication/logical.h>
+#include <replication/origin.h>
+#include <replication/output_plugin.h>
 #include <utils/builtins.h>
+#include <utils/fmgroids.h>
+#include <utils/fmgrprotos.h>
 #include <utils/guc.h>
 #include <utils/inval.h>
 #include <utils/lsyscache.h>
@@ -31,6 +44,7 @@ extern "C" {
 #include <utils/rel.h>
 #include <utils/snapmgr.h>
 #include <utils/syscache.h>
+#include <utils/varlena.h>
 }
 
 // PostgreSQL 15 does not mark what a library exports; under hidden visibility the magic block and the entry points must be.
