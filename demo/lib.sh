@@ -1,0 +1,76 @@
+# shellcheck shell=bash disable=SC2154,SC2034  # program and private are run.sh's; sidecar is for it
+# What demo/run.sh is told with: headings, SQL that is shown before it runs, progress, load. Sourced.
+
+if [ -t 1 ]; then bold=$'\e[1m' blue=$'\e[34m' plain=$'\e[0m' again=$'\r\e[K'; else bold='' blue='' plain='' again=''; fi
+
+title() { printf '\n%s%s%s\n\n' "$bold" "$*" "$plain"; }
+note() { printf '%s\n' "$*"; }
+query() { psql -X -q -A -t -v ON_ERROR_STOP=1 -c "$1"; }
+
+show() { printf '%s%s%s\n' "$blue" "    ${1//$'\n'/$'\n'    }" "$plain"; }
+
+# Shows a statement, then runs it and shows what it returns.
+sql() {
+  show "$1"
+  psql -X -q -v ON_ERROR_STOP=1 -P pager=off -c "$1" | sed 's/^/  /'
+}
+
+# Shows a command, then runs it.
+run() {
+  show "$*"
+  "$@"
+}
+
+# Follows copies until all of them are live: rows read, rate, time left.
+watch_fill() { # COPY...
+  local copies states began=$SECONDS
+  copies=$(printf "'%s'::regclass," "$@")
+  while :; do
+    states=$(query "
+      SELECT string_agg(format('%s: %s', copy, CASE state
+          WHEN 'filling' THEN format('%s of about %s rows, %s rows/s%s', coalesce(fill_rows, 0), coalesce(fill_rows_total, 0),
+            coalesce(round(fill_rows_per_second)::text, '?'), ', ' || extract(epoch FROM fill_time_left)::int || ' s left')
+          ELSE state END), ';  ' ORDER BY id)
+      FROM anabranch.copies WHERE copy IN (${copies%,})")
+    if [ -n "$again" ]; then printf '%s  %.110s' "$again" "$states"; else printf '  %s\n' "$states"; fi
+    case $states in *failed*|*stale*) printf '\n'; query "SELECT copy, state, reason FROM anabranch.copies"; return 1 ;; esac
+    [ "$(query "SELECT count(*) FROM anabranch.copies WHERE copy IN (${copies%,}) AND state = 'live'")" != $# ] || break
+    if [ $((SECONDS - began)) -gt 300 ]; then note "not live within 300 s"; return 1; fi
+    sleep 0.4
+  done
+  printf '\n'
+}
+
+# pgbench in the background, at a given rate, coming back when the server throws it out; `stop_load` ends it.
+load=
+start_load() { # TRANSACTIONS_PER_SECOND SCRIPT...
+  local rate=$1 script files=()
+  shift
+  for script in "$@"; do files+=(-f "$script"); done
+  set -m
+  (while :; do pgbench -n -c 2 -R "$rate" -T 3600 "${files[@]}" > /dev/null 2>&1; sleep 0.1; done) &
+  load=$!
+  set +m
+}
+stop_load() {
+  [ -n "$load" ] || return 0
+  kill -KILL -- "-$load" 2> /dev/null || true
+  wait "$load" 2> /dev/null || true
+  load=
+  # What the server had received before is still carried out.
+  for _ in $(seq 100); do
+    [ "$(query "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'" 2> /dev/null)" != 0 ] || return 0
+    sleep 0.1
+  done
+}
+
+# Transactions per second, and average latency in ms, of a script that runs for some seconds.
+rate_of() { pgbench -n -c 4 -T "$2" -f "$1" 2> /dev/null | sed -n 's/^tps = \([0-9]*\).*/\1/p'; }
+latency_of() { pgbench -n -c 1 -T "$2" -f "$1" 2> /dev/null | sed -n 's/^latency average = \([0-9.]*\) ms/\1/p'; }
+
+# The sidecar, in the background.
+sidecar=
+start_sidecar() {
+  "$program" run >> "$private/anabranch.log" 2>&1 < /dev/null &
+  sidecar=$!
+}
