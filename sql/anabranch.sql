@@ -67,10 +67,12 @@ COMMENT ON COLUMN anabranch.source.applied_transactions IS 'transactions applied
 
 CREATE TABLE anabranch.heartbeat (
   source  text PRIMARY KEY REFERENCES anabranch.source ON DELETE CASCADE,
-  seen_at timestamptz NOT NULL
+  seen_at timestamptz NOT NULL,
+  lsn     pg_catalog.pg_lsn
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE anabranch.heartbeat IS 'signs of life; apart from source, whose row a large batch keeps locked for as long as it takes';
 COMMENT ON COLUMN anabranch.heartbeat.source IS 'the source that the sidecar reads';
+COMMENT ON COLUMN anabranch.heartbeat.lsn IS 'message written at seen_at: when the stream has passed it, all that was committed before seen_at is applied';
 COMMENT ON COLUMN anabranch.heartbeat.seen_at IS 'last sign of life of its sidecar; older than 10 s counts as not running';
 
 CREATE TABLE anabranch.definition (
@@ -299,19 +301,20 @@ COMMENT ON FUNCTION anabranch.start_sidecar(text, text, text, text, int, text) I
 CREATE FUNCTION anabranch.heartbeat(source text, token bigint, keep_moving boolean DEFAULT false) RETURNS pg_catalog.pg_lsn
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  message pg_lsn;
+  message   pg_lsn;
+  before_it timestamptz := clock_timestamp();
 BEGIN
   IF NOT EXISTS (SELECT FROM anabranch.source AS s WHERE s.name = heartbeat.source AND s.token = heartbeat.token) THEN
     RAISE EXCEPTION 'token % is no longer valid', heartbeat.token
       USING ERRCODE = 'AN001', DETAIL = 'Another sidecar has taken over this source.',
             HINT = 'Run one sidecar per database; the view anabranch.sources names the one that is in charge.';
   END IF;
-  UPDATE anabranch.heartbeat AS h SET seen_at = now() WHERE h.source = heartbeat.source;
-  -- REASSIGN OWNED changes the owner of views without an event trigger's noticing.
-  PERFORM anabranch.keep_grants(ARRAY(SELECT d.copy FROM anabranch.definition AS d));
   IF keep_moving THEN
     message := pg_logical_emit_message(false, 'anabranch', '');
   END IF;
+  UPDATE anabranch.heartbeat AS h SET seen_at = before_it, lsn = message WHERE h.source = heartbeat.source;
+  -- REASSIGN OWNED changes the owner of views without an event trigger's noticing.
+  PERFORM anabranch.keep_grants(ARRAY(SELECT d.copy FROM anabranch.definition AS d));
   RETURN message;
 END
 $$;
@@ -877,6 +880,24 @@ ALTER EVENT TRIGGER anabranch_follow_drop ENABLE ALWAYS;
 
 ----------------------------------------------------------------------------------------------------------- freshness
 
+CREATE FUNCTION anabranch.wait_for(copy regclass, lsn pg_catalog.pg_lsn DEFAULT NULL, timeout interval DEFAULT '10 s')
+RETURNS pg_catalog.pg_lsn
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_wait_for';
+COMMENT ON FUNCTION anabranch.wait_for(regclass, pg_catalog.pg_lsn, interval) IS
+  'waits until a copy has reached a position, or (NULL) holds all that is committed now; returns its position';
+
+CREATE FUNCTION anabranch.is_fresh(copy regclass, lsn pg_catalog.pg_lsn) RETURNS boolean
+LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_is_fresh';
+COMMENT ON FUNCTION anabranch.is_fresh(regclass, pg_catalog.pg_lsn) IS 'whether a copy holds everything up to a position';
+
+CREATE FUNCTION anabranch.assert_fresh(copy regclass, bound interval) RETURNS void
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_assert_fresh';
+COMMENT ON FUNCTION anabranch.assert_fresh(regclass, interval) IS
+  'raises AN006 unless a copy holds everything that was committed longer than this ago';
+
 --------------------------------------------------------------------------------------------------------------- views
 
 CREATE FUNCTION anabranch.snapshot_holder(OUT holder text, OUT since timestamptz, OUT remedy text)
@@ -899,6 +920,7 @@ COMMENT ON FUNCTION anabranch.snapshot_holder() IS
 CREATE VIEW anabranch.sources AS
 SELECT s.name, s.slot, s.publication, s.system_identifier, s.timeline,
        s.lsn, s.commit_time, s.applied_at, s.applied_transactions, s.applied_rows,
+       greatest(s.commit_time, CASE WHEN s.lsn >= h.lsn THEN h.seen_at END) AS current_as_of,
        pg_catalog.pg_wal_lsn_diff(here.lsn, s.lsn)::bigint AS lag_bytes,
        k.confirmed_flush_lsn AS confirmed_lsn, coalesce(k.active, false) AS slot_active, k.wal_status,
        pg_catalog.pg_wal_lsn_diff(here.lsn, k.restart_lsn)::bigint AS kept_wal_bytes,
@@ -920,6 +942,7 @@ COMMENT ON COLUMN anabranch.sources.commit_time IS 'when that transaction was co
 COMMENT ON COLUMN anabranch.sources.applied_at IS 'when its batch was applied';
 COMMENT ON COLUMN anabranch.sources.applied_transactions IS 'transactions applied since the source exists';
 COMMENT ON COLUMN anabranch.sources.applied_rows IS 'changes applied since the source exists';
+COMMENT ON COLUMN anabranch.sources.current_as_of IS 'everything committed before is in all live copies';
 COMMENT ON COLUMN anabranch.sources.lag_bytes IS 'WAL written since lsn, of whatever kind';
 COMMENT ON COLUMN anabranch.sources.confirmed_lsn IS 'what the slot may forget';
 COMMENT ON COLUMN anabranch.sources.slot_active IS 'whether somebody reads the slot now';
@@ -934,7 +957,8 @@ COMMENT ON COLUMN anabranch.sources.started_at IS 'when it started';
 
 CREATE VIEW anabranch.copies AS
 SELECT d.copy, v.relowner::pg_catalog.regrole AS owner, coalesce(p.state, 'unbound') AS state, d.requested, d.class,
-       at.lsn, pg_catalog.pg_wal_lsn_diff(here.lsn, at.lsn)::bigint AS lag_bytes,
+       at.lsn, CASE p.state WHEN 'live' THEN greatest(h.commit_time, CASE WHEN h.lsn >= b.lsn THEN b.seen_at END) END AS current_as_of,
+       pg_catalog.pg_wal_lsn_diff(here.lsn, at.lsn)::bigint AS lag_bytes,
        p.fill_rows, greatest(p.fill_rows_total, p.fill_rows) AS fill_rows_total, rate.fill_rows_per_second,
        CASE WHEN p.state = 'filling' THEN pg_catalog.make_interval(
          secs => greatest(p.fill_rows_total - p.fill_rows, 0) / nullif(rate.fill_rows_per_second, 0)) END AS fill_time_left,
@@ -949,6 +973,7 @@ CROSS JOIN (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_l
                         ELSE pg_catalog.pg_current_wal_lsn() END) AS here (lsn)
 LEFT JOIN anabranch.progress AS p ON p.copy = d.copy
 LEFT JOIN anabranch.source AS h ON h.name = 'home'
+LEFT JOIN anabranch.heartbeat AS b ON b.source = h.name
 LEFT JOIN pg_catalog.pg_class AS v ON v.oid = d.copy
 CROSS JOIN LATERAL (SELECT CASE p.state WHEN 'live' THEN greatest(p.lsn, h.lsn) ELSE p.lsn END) AS at (lsn)
 CROSS JOIN LATERAL (SELECT CASE WHEN p.state = 'filling' THEN
@@ -961,6 +986,7 @@ COMMENT ON COLUMN anabranch.copies.state IS 'waiting, filling, catching_up, live
 COMMENT ON COLUMN anabranch.copies.requested IS 'what the owner wants: run or pause';
 COMMENT ON COLUMN anabranch.copies.class IS 'linear: groups with counters; rows: re-keyed rows';
 COMMENT ON COLUMN anabranch.copies.lsn IS 'end of the last transaction that is in the copy';
+COMMENT ON COLUMN anabranch.copies.current_as_of IS 'everything committed before is in the copy; NULL while it is not live';
 COMMENT ON COLUMN anabranch.copies.lag_bytes IS 'WAL written since lsn, of whatever kind';
 COMMENT ON COLUMN anabranch.copies.fill_rows IS 'source rows read by the fill';
 COMMENT ON COLUMN anabranch.copies.fill_rows_total IS 'source rows to read, estimated';
@@ -1059,3 +1085,10 @@ GRANT EXECUTE ON FUNCTION
   anabranch.unreadable(oid, oid, int2[]), anabranch.misfits(oid, oid, int2[], text[]), anabranch.column_definitions(oid, int2[]),
   anabranch.snapshot_holder()
 TO anabranch_monitor, anabranch_operator, anabranch_sidecar;
+
+-- All that PUBLIC may execute. They check that their caller may read the copy.
+GRANT EXECUTE ON FUNCTION
+  anabranch.wait_for(regclass, pg_catalog.pg_lsn, interval),
+  anabranch.is_fresh(regclass, pg_catalog.pg_lsn),
+  anabranch.assert_fresh(regclass, interval)
+TO PUBLIC;
