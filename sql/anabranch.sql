@@ -1060,6 +1060,11 @@ COMMENT ON COLUMN anabranch.status.remedy IS 'what to do about it: a statement o
 
 ------------------------------------------------------------------------------------------- what the decoder sends
 
+CREATE FUNCTION anabranch.decode(frames bytea) RETURNS SETOF jsonb
+  LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'anabranch_decode';
+COMMENT ON FUNCTION anabranch.decode(bytea) IS
+  'the records of a frame of the decoder, or of several appended to one another, as JSON; rows by column name where the relation is described among them, by attribute number otherwise';
+
 -------------------------------------------------------------------------------------------------------------- grants
 
 GRANT USAGE ON SCHEMA anabranch TO PUBLIC;
@@ -1067,6 +1072,7 @@ GRANT USAGE ON SCHEMA anabranch_data TO PUBLIC;
 
 -- What PUBLIC may execute is granted below by name; everything else of this schema is taken away here.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA anabranch FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION anabranch.decode(bytea) TO PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
   anabranch.start_sidecar(text, text, text, text, int, text),
