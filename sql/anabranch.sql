@@ -419,6 +419,36 @@ COMMENT ON FUNCTION anabranch.copies_to_apply() IS
 
 ------------------------------------------------------------------------------------------------------------- copying
 
+CREATE FUNCTION anabranch.apply(copy oid, delta bytea) RETURNS bigint
+LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_apply';
+COMMENT ON FUNCTION anabranch.apply(oid, bytea) IS
+  'folds and merges changed rows (a Delta of extension/delta.proto) into a copy; returns how many signed rows';
+
+CREATE FUNCTION anabranch.apply_filling(copy oid, delta bytea) RETURNS bigint
+LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_apply_filling';
+COMMENT ON FUNCTION anabranch.apply_filling(oid, bytea) IS
+  'the same while the copy is filled: a row counts if its chunk has been read and had not seen its transaction';
+
+CREATE FUNCTION anabranch.fill_start(copy oid, slot text, lsn pg_catalog.pg_lsn) RETURNS void
+LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_fill_start';
+COMMENT ON FUNCTION anabranch.fill_start(oid, text, pg_catalog.pg_lsn) IS
+  'begins to fill a copy from nothing, after waiting for transactions that wrote to its sources before they were published';
+
+CREATE FUNCTION anabranch.fill_chunk(copy oid, max_rows int, OUT ordinal int, OUT rows bigint, OUT done boolean)
+LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_fill_chunk';
+COMMENT ON FUNCTION anabranch.fill_chunk(oid, int) IS
+  'reads the next chunk of the sources of a copy that is being filled; done: there is nothing left to read';
+
+CREATE FUNCTION anabranch.show(copy oid, lsn pg_catalog.pg_lsn) RETURNS void
+LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_show';
+COMMENT ON FUNCTION anabranch.show(oid, pg_catalog.pg_lsn) IS
+  'a filled copy joins the live ones at this position, and its rows appear';
+
 ------------------------------------------------------------------------------------------------------ data definition
 
 CREATE FUNCTION anabranch.shadow_for(relation oid) RETURNS regclass
@@ -1082,7 +1112,12 @@ GRANT EXECUTE ON FUNCTION
   anabranch.begin_copy_batch(oid, text, bigint),
   anabranch.set_copy_position(oid, pg_catalog.pg_lsn),
   anabranch.set_aside(oid, text, pg_catalog.pg_lsn, text, text, pg_catalog.pg_lsn),
-  anabranch.copies_to_apply()
+  anabranch.copies_to_apply(),
+  anabranch.apply(oid, bytea),
+  anabranch.apply_filling(oid, bytea),
+  anabranch.fill_start(oid, text, pg_catalog.pg_lsn),
+  anabranch.fill_chunk(oid, int),
+  anabranch.show(oid, pg_catalog.pg_lsn)
 TO anabranch_sidecar;
 
 GRANT SELECT ON anabranch.status, anabranch.copies, anabranch.sources TO anabranch_monitor, anabranch_operator, anabranch_sidecar;

@@ -1,0 +1,40 @@
+// Folds and merges the changed rows of a copy.
+#pragma once
+
+#include "extension/postgres.hpp"
+
+#include "extension/changes.hpp"
+
+namespace anabranch {
+
+/// Runs the copy's two statements over the changes, after emptying the copy when they say so:
+///   1. fold, as the copy's owner in a security-restricted operation: the query's core over delta_1, delta_2, ...,
+///      as signed partial results. The only place where expressions of the user run.
+///   2. merge, as the state table's owner: the partial results into the state table; groups that came to nothing go.
+/// Raises whatever the user's expressions raise, and AN005 when a group's row count falls below zero.
+/// Needs SPI connected by the caller.
+void apply_changes(Changes* changes);
+
+/// Empties the state table.
+void empty_state(Copy* copy);
+
+/// Runs `body` as `user` with the settings that user expressions are evaluated under in every copy: pinned search_path,
+/// row security that raises instead of hiding rows, security-restricted. Errors need no clearing up.
+template <typename Body>
+void as_restricted(Oid user, Body body) {
+  Oid caller;
+  int context;
+  GetUserIdAndSecContext(&caller, &context);
+  const int settings = NewGUCNestLevel();
+  set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+  set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+  SetUserIdAndSecContext(user, context | SECURITY_RESTRICTED_OPERATION);
+  body();
+  SetUserIdAndSecContext(caller, context);
+  AtEOXact_GUC(false, settings);
+}
+
+/// "schema"."table" of a relation, quoted.
+char* quoted_name(Oid relation);
+
+}  // namespace anabranch
