@@ -3,10 +3,12 @@
 
 #include <exception>
 
+#include "sidecar/cli/check.hpp"
 #include "sidecar/cli/command_line.hpp"
 #include "sidecar/cli/config.hpp"
 #include "sidecar/cli/diagnose.hpp"
 #include "sidecar/cli/init.hpp"
+#include "sidecar/cli/status.hpp"
 
 namespace anabranch {
 namespace {
@@ -18,6 +20,10 @@ int perform(const CommandLine& command_line, const Settings& settings) {
   switch (command_line.command) {
     case Command::init:
       return init(settings, command_line.init);
+    case Command::status:
+      return status(settings, command_line.status);
+    case Command::check:
+      return check(settings);
     default:
       return exit_failure;
   }
