@@ -129,11 +129,12 @@ finish() {
   wait
   remove "$private"
   [ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
-  printf '\n%d passed, %d failed\n' "$passed" "$failed"
+  printf '\n%d passed, %d failed\n' "$passed" "$failed" >&3  # a trap may come while a step's output is redirected
   [ "$failed" = 0 ] || exit 1
   exit 0
 }
 
+exec 3>&1
 private=$(private_directory)
 trap finish EXIT
 trap 'exit 129' HUP
