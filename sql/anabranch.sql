@@ -206,6 +206,17 @@ COMMENT ON TABLE anabranch.source_leaf IS 'partitions (and inheriting tables) of
 COMMENT ON COLUMN anabranch.source_leaf.relation IS 'the source';
 COMMENT ON COLUMN anabranch.source_leaf.leaf IS 'a table below it that holds rows';
 
+CREATE TABLE anabranch.unsettled (
+  relation oid NOT NULL,
+  leaf     oid NOT NULL,
+  tag      text NOT NULL,
+  PRIMARY KEY (relation, leaf)
+);
+COMMENT ON TABLE anabranch.unsettled IS 'sources whose key or replica identity is to be looked at when the transaction ends; always empty';
+COMMENT ON COLUMN anabranch.unsettled.relation IS 'the source';
+COMMENT ON COLUMN anabranch.unsettled.leaf IS 'the table below it that was changed, or the source itself';
+COMMENT ON COLUMN anabranch.unsettled.tag IS 'the command, as event triggers name it';
+
 CREATE SEQUENCE anabranch.shadow_number AS int;
 COMMENT ON SEQUENCE anabranch.shadow_number IS 'numbers the relations shadow_<n>';
 
@@ -406,7 +417,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT d.copy, d.copy::regclass::text, d.id, p.state, d.requested,
          CASE p.state WHEN 'live' THEN greatest(p.lsn, h.lsn) ELSE p.lsn END,
          p.fill_slot, d.class, s.ordinal, s.relation, s.relation::regclass::text, s.columns, s.key, s.old_rows,
-         anabranch.unreadable(v.relowner, s.relation, s.columns)
+         coalesce(anabranch.unreadable(v.relowner, s.relation, s.columns),
+                  -- A live copy learns of it in order, from its record in the stream; one that is yet to be filled does not.
+                  CASE WHEN p.state IN ('waiting', 'filling')
+                    THEN anabranch.misfits(d.copy, s.relation, s.columns, s.column_definitions) END)
   FROM anabranch.definition AS d
   JOIN anabranch.progress AS p ON p.copy = d.copy
   JOIN anabranch.definition_source AS s ON s.copy = d.copy
@@ -415,7 +429,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   ORDER BY d.id, s.ordinal
 $$;
 COMMENT ON FUNCTION anabranch.copies_to_apply() IS
-  'every copy with each of its sources, for the sidecar; problem: a right that the copy''s owner has lost';
+  'every copy with each of its sources, for the sidecar; problem: a right that the copy''s owner has lost, or why it cannot be filled';
 
 ------------------------------------------------------------------------------------------------------------- copying
 
@@ -544,6 +558,20 @@ $$;
 COMMENT ON FUNCTION anabranch.identity_gap(oid, oid, int2[], int2[], text) IS
   'why the old rows that a table (or a partition of a source) writes to the WAL do not suffice for a copy; NULL when they do';
 
+CREATE FUNCTION anabranch.source_gap(relation oid, columns int2[], key int2[], old_rows text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE
+    WHEN $3 <> '{}' AND NOT EXISTS (
+      SELECT FROM pg_index AS x
+      WHERE x.indrelid = $1 AND x.indisunique AND x.indimmediate AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL
+        AND (x.indkey::int2[])[0:x.indnkeyatts - 1] <@ $3)
+      THEN format('table %s has lost the key that the copy tells its rows by', $1::regclass)
+    ELSE (SELECT anabranch.identity_gap($1, $1, $2, $3, $4) FROM pg_class WHERE oid = $1 AND relkind <> 'p')
+  END
+$$;
+COMMENT ON FUNCTION anabranch.source_gap(oid, int2[], int2[], text) IS
+  'why the rows of a source can no longer be told apart in the stream; NULL when they can. Of a partitioned table ask identity_gap for each leaf as well';
+
 CREATE FUNCTION anabranch.misfits(copy oid, relation oid, columns int2[], column_definitions text[]) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE
@@ -589,6 +617,32 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.record_ddl(oid, text, text, regclass[], text) IS
   'tells the sidecar, in order with the rows, and the user which copies a command has made stale';
+
+-- A key is often replaced in two commands of one transaction. Whether one is missing is asked when it commits.
+CREATE FUNCTION anabranch.settle() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found record;
+BEGIN
+  DELETE FROM anabranch.unsettled AS u WHERE u.relation = new.relation AND u.leaf = new.leaf;
+  FOR found IN
+    SELECT s.relation, array_agg(s.copy ORDER BY s.copy::oid) AS copies, gap
+    FROM anabranch.definition_source AS s JOIN anabranch.progress AS p ON p.copy = s.copy
+    CROSS JOIN LATERAL (SELECT CASE new.leaf WHEN new.relation
+        THEN anabranch.source_gap(s.relation, s.columns, s.key, s.old_rows)
+        ELSE anabranch.identity_gap(new.leaf, s.relation, s.columns, s.key, s.old_rows) END) AS g (gap)
+    WHERE s.relation = new.relation AND p.state <> 'stale' AND gap IS NOT NULL
+    GROUP BY s.relation, gap
+  LOOP
+    PERFORM anabranch.record_ddl(found.relation, new.tag, found.relation::text, found.copies, found.gap);
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION anabranch.settle() IS 'at the end of a transaction: names the copies whose rows can no longer be told apart';
+CREATE CONSTRAINT TRIGGER settle AFTER INSERT ON anabranch.unsettled
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION anabranch.settle();
+COMMENT ON TRIGGER settle ON anabranch.unsettled IS 'looks again when the transaction ends';
 
 CREATE FUNCTION anabranch.keep_shadows(relations oid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -765,13 +819,7 @@ BEGIN
         -- A partition's rows are published as its root's; those of a table that merely inherits are not.
         (SELECT format('table %s inherits from table %s', m.leaf::regclass, s.relation)
          FROM moved AS m JOIN pg_class AS c ON c.oid = m.leaf AND NOT c.relispartition
-         WHERE m.relation = s.relation AND m.attached LIMIT 1),
-        (SELECT gap FROM anabranch.source_leaf AS l
-         CROSS JOIN LATERAL anabranch.identity_gap(l.leaf, s.relation, s.columns, s.key, s.old_rows) AS gap
-         WHERE l.relation = s.relation AND l.leaf = ANY (touched) AND gap IS NOT NULL LIMIT 1),
-        CASE WHEN s.relation = ANY (touched)
-          AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = s.relation AND c.relkind = 'p')
-          THEN anabranch.identity_gap(s.relation, s.relation, s.columns, s.key, s.old_rows) END) AS reason
+         WHERE m.relation = s.relation AND m.attached LIMIT 1)) AS reason
       FROM anabranch.definition_source AS s JOIN anabranch.progress AS p ON p.copy = s.copy
       WHERE p.state <> 'stale' AND s.relation = ANY (sources))
     SELECT r.relation, array_agg(r.copy ORDER BY r.copy::oid) AS copies, r.reason
@@ -779,6 +827,15 @@ BEGIN
   LOOP
     PERFORM anabranch.record_ddl(found.relation, judge_command.tag, found.relation::text, found.copies, found.reason);
   END LOOP;
+
+  INSERT INTO anabranch.unsettled AS u (relation, leaf, tag)
+  SELECT s.relation, s.relation, judge_command.tag FROM anabranch.definition_source AS s
+  WHERE s.relation = ANY (touched) AND anabranch.source_gap(s.relation, s.columns, s.key, s.old_rows) IS NOT NULL
+  UNION
+  SELECT s.relation, l.leaf, judge_command.tag
+  FROM anabranch.definition_source AS s JOIN anabranch.source_leaf AS l ON l.relation = s.relation
+  WHERE l.leaf = ANY (touched) AND anabranch.identity_gap(l.leaf, s.relation, s.columns, s.key, s.old_rows) IS NOT NULL
+  ON CONFLICT DO NOTHING;
 
   -- A new, empty partition is harmless as long as nobody updates its rows: say it in time.
   FOR found IN
@@ -907,6 +964,123 @@ ALTER EVENT TRIGGER anabranch_follow_command ENABLE ALWAYS;
 ALTER EVENT TRIGGER anabranch_follow_drop ENABLE ALWAYS;
 
 ------------------------------------------------------------------------------------------------------------ requests
+
+CREATE FUNCTION anabranch.notice_absence() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  last timestamptz := (SELECT max(h.seen_at) FROM anabranch.heartbeat AS h);
+BEGIN
+  IF last > clock_timestamp() - interval '10 s' THEN
+    RETURN;
+  END IF;
+  RAISE NOTICE 'no sidecar is running; it will be done when one starts'
+    USING DETAIL = CASE WHEN last IS NULL THEN 'None has run in this database yet.' ELSE format('One was last seen at %s.', last) END,
+          HINT = CASE WHEN last IS NULL THEN 'Run "anabranch init", then "anabranch run".' ELSE 'Run "anabranch run".' END;
+END
+$$;
+COMMENT ON FUNCTION anabranch.notice_absence() IS 'raises a NOTICE when no sidecar has been seen for 10 s';
+
+CREATE FUNCTION anabranch.carry_out_drop(copy oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM anabranch.forget(ARRAY[$1]);
+END
+$$;
+COMMENT ON FUNCTION anabranch.carry_out_drop(oid) IS 'work of drop_aggregate_table, once its caller is checked';
+
+CREATE FUNCTION anabranch.carry_out_pause(copy oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM anabranch.progress AS p WHERE p.copy = $1) THEN
+    RAISE EXCEPTION 'copy % is unbound: there is nothing to pause', $1::regclass USING ERRCODE = 'AN002';
+  END IF;
+  UPDATE anabranch.definition AS d SET requested = 'pause' WHERE d.copy = $1;
+  PERFORM anabranch.notice_absence();
+END
+$$;
+COMMENT ON FUNCTION anabranch.carry_out_pause(oid) IS 'work of pause, once its caller is checked';
+
+CREATE FUNCTION anabranch.rebind(copy oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  source anabranch.definition_source;
+  found  int2[];
+BEGIN
+  -- A dump leaves dropped columns out, so those behind them come back under other numbers: go by their definitions.
+  FOR source IN SELECT * FROM anabranch.definition_source AS s WHERE s.copy = $1 LOOP
+    IF anabranch.column_definitions(source.relation, source.columns) IS DISTINCT FROM source.column_definitions THEN
+      found := ARRAY(
+        SELECT a.attnum
+        FROM unnest(source.column_definitions) WITH ORDINALITY AS was (definition, ordinal)
+        JOIN pg_attribute AS a ON a.attrelid = source.relation AND a.attnum > 0 AND NOT a.attisdropped
+         AND (anabranch.column_definitions(a.attrelid, ARRAY[a.attnum]))[1] = was.definition
+        ORDER BY was.ordinal);
+      IF cardinality(found) = cardinality(source.columns) THEN
+        UPDATE anabranch.definition_source AS s
+        SET columns = found, key = ARRAY(SELECT found[array_position(s.columns, k)] FROM unnest(s.key) AS k)
+        WHERE s.copy = source.copy AND s.ordinal = source.ordinal;
+      END IF;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = source.shadow) AND EXISTS (SELECT FROM pg_class WHERE oid = source.relation) THEN
+      UPDATE anabranch.definition_source AS s SET shadow = anabranch.shadow_for(s.relation)
+      WHERE s.copy = source.copy AND s.ordinal = source.ordinal;
+    END IF;
+    PERFORM anabranch.note_leaves(source.relation);
+  END LOOP;
+  PERFORM anabranch.keep_shadows(ARRAY(SELECT s.relation FROM anabranch.definition_source AS s WHERE s.copy = $1));
+END
+$$;
+COMMENT ON FUNCTION anabranch.rebind(oid) IS 'ties a definition to the columns and shadows of its sources as they are numbered now';
+
+CREATE FUNCTION anabranch.carry_out_resume(copy oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  known   text := (SELECT p.state FROM anabranch.progress AS p WHERE p.copy = $1);
+  problem text;
+BEGIN
+  -- paused: the sidecar goes on from the copy's position, or fills it anew when the log no longer reaches back so far.
+  IF known IS NULL OR known IN ('failed', 'stale') THEN
+    PERFORM anabranch.rebind($1);
+    SELECT coalesce(anabranch.misfits(s.copy, s.relation, s.columns, s.column_definitions),
+                    anabranch.unreadable(v.relowner, s.relation, s.columns),
+                    anabranch.source_gap(s.relation, s.columns, s.key, s.old_rows),
+                    (SELECT min(anabranch.identity_gap(leaf, s.relation, s.columns, s.key, s.old_rows))
+                     FROM anabranch.leaves(s.relation) AS leaf))
+    INTO problem
+    FROM anabranch.definition_source AS s JOIN pg_class AS v ON v.oid = s.copy
+    WHERE s.copy = $1
+    ORDER BY 1 LIMIT 1;
+    IF problem IS NOT NULL THEN
+      RAISE EXCEPTION 'copy % cannot be filled: %', $1::regclass, problem
+        USING ERRCODE = 'AN004',
+              HINT = format('Undo that change, or run SELECT anabranch.drop_aggregate_table(%L) and create it anew.', $1::regclass);
+    END IF;
+    DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = $1;
+    DELETE FROM anabranch.progress AS p WHERE p.copy = $1;
+    INSERT INTO anabranch.progress (copy, state) VALUES ($1, 'waiting');
+  END IF;
+  UPDATE anabranch.definition AS d SET requested = 'run' WHERE d.copy = $1;
+  PERFORM anabranch.notice_absence();
+END
+$$;
+COMMENT ON FUNCTION anabranch.carry_out_resume(oid) IS 'work of resume, once its caller is checked';
+
+CREATE FUNCTION anabranch.drop_aggregate_table(copy regclass) RETURNS void
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_drop_aggregate_table';
+COMMENT ON FUNCTION anabranch.drop_aggregate_table(regclass) IS
+  'drops a copy: its view, its table, its definition; fails when another view depends on it';
+
+CREATE FUNCTION anabranch.pause(copy regclass) RETURNS void
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_pause';
+COMMENT ON FUNCTION anabranch.pause(regclass) IS 'keeps a copy as it is until resume';
+
+CREATE FUNCTION anabranch.resume(copy regclass) RETURNS void
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_resume';
+COMMENT ON FUNCTION anabranch.resume(regclass) IS
+  'lets a paused copy go on; fills one anew that is failed, stale or restored from a dump';
 
 ----------------------------------------------------------------------------------------------------------- freshness
 
@@ -1104,6 +1278,13 @@ GRANT USAGE ON SCHEMA anabranch_data TO PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA anabranch FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION anabranch.decode(bytea) TO PUBLIC;
 
+-- These ask for the copy's owner or a member of anabranch_operator.
+GRANT EXECUTE ON FUNCTION
+  anabranch.drop_aggregate_table(regclass),
+  anabranch.pause(regclass),
+  anabranch.resume(regclass)
+TO PUBLIC;
+
 GRANT EXECUTE ON FUNCTION
   anabranch.start_sidecar(text, text, text, text, int, text),
   anabranch.heartbeat(text, bigint, boolean),
@@ -1127,7 +1308,7 @@ GRANT EXECUTE ON FUNCTION
   anabranch.snapshot_holder()
 TO anabranch_monitor, anabranch_operator, anabranch_sidecar;
 
--- All that PUBLIC may execute. They check that their caller may read the copy.
+-- All else that PUBLIC may execute. They check that their caller may read the copy.
 GRANT EXECUTE ON FUNCTION
   anabranch.wait_for(regclass, pg_catalog.pg_lsn, interval),
   anabranch.is_fresh(regclass, pg_catalog.pg_lsn),

@@ -1,0 +1,79 @@
+// What the owner of a copy asks of it: drop_aggregate_table, pause, resume.
+//
+// Each checks its caller here, where GetUserId() is whoever called (in a SECURITY DEFINER function it would be us), and
+// then lets a function of the catalog do the work as the extension's owner.
+#include "extension/requests.hpp"
+
+extern "C" {
+#include <catalog/pg_class.h>
+#include <commands/async.h>
+#include <utils/acl.h>
+}
+
+#include "extension/elevated.hpp"
+
+namespace anabranch {
+
+void require_control(Oid copy) {
+  const char* name = get_rel_name(copy);
+  if (name == nullptr)
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", copy)));
+  bool known = false;
+  as_extension_owner([&] {
+    SPI_execute(psprintf("SELECT FROM anabranch.definition WHERE copy = %u::pg_catalog.regclass", copy), true, 1);
+    known = SPI_processed == 1;
+  });
+  if (!known)
+    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a copy made by anabranch", name),
+                    errhint("SELECT copy FROM anabranch.copies lists them.")));
+  const Oid user = GetUserId();
+  if (!pg_class_ownercheck(copy, user) && !has_privs_of_role(user, get_role_oid("anabranch_operator", false)))
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for copy \"%s\"", name),
+                    errhint("Its owner and members of role anabranch_operator may do this.")));
+}
+
+void tell_sidecar(const char* word) {
+  Async_Notify("anabranch", word);
+}
+
+namespace {
+
+// `work` is the name of a function of the catalog that takes the copy's OID.
+void carry_out(Oid copy, const char* work, const char* word) {
+  require_control(copy);
+  as_extension_owner([&] {
+    const char* statement = psprintf("SELECT anabranch.%s(%u)", work, copy);
+    const int result = SPI_execute(statement, false, 0);
+    if (result < 0) elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
+  });
+  tell_sidecar(word);
+}
+
+}  // namespace
+}  // namespace anabranch
+
+ANABRANCH_EXPORTS_BEGIN
+extern "C" {
+PG_FUNCTION_INFO_V1(anabranch_drop_aggregate_table);
+PG_FUNCTION_INFO_V1(anabranch_pause);
+PG_FUNCTION_INFO_V1(anabranch_resume);
+}
+ANABRANCH_EXPORTS_END
+
+// drop_aggregate_table(copy regclass) -> void
+Datum anabranch_drop_aggregate_table(PG_FUNCTION_ARGS) {
+  anabranch::carry_out(PG_GETARG_OID(0), "carry_out_drop", "drop");
+  PG_RETURN_VOID();
+}
+
+// pause(copy regclass) -> void
+Datum anabranch_pause(PG_FUNCTION_ARGS) {
+  anabranch::carry_out(PG_GETARG_OID(0), "carry_out_pause", "pause");
+  PG_RETURN_VOID();
+}
+
+// resume(copy regclass) -> void
+Datum anabranch_resume(PG_FUNCTION_ARGS) {
+  anabranch::carry_out(PG_GETARG_OID(0), "carry_out_resume", "resume");
+  PG_RETURN_VOID();
+}
