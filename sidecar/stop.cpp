@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <system_error>
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -13,7 +14,9 @@ Stop::Stop() : descriptor_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
-Stop::~Stop() { close(descriptor_); }
+Stop::~Stop() {
+  close(descriptor_);
+}
 
 void Stop::request() noexcept {
   requested_.store(true, std::memory_order_release);
@@ -23,6 +26,13 @@ void Stop::request() noexcept {
   const uint64_t one = 1;
   [[maybe_unused]] const auto written = write(descriptor_, &one, sizeof one);
   errno = saved;
+}
+
+bool Stop::wait(std::chrono::milliseconds time) const noexcept {
+  pollfd descriptor{descriptor_, POLLIN, 0};
+  // A signal ends the wait early: the caller's loop asks again.
+  poll(&descriptor, 1, static_cast<int>(time.count()));
+  return requested();
 }
 
 }  // namespace anabranch

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <exception>
 
 namespace anabranch {
@@ -16,6 +17,8 @@ class Stop {
   Stop& operator=(const Stop&) = delete;
 
   void request() noexcept;
+  // Waits for a request, for at most `time`; whether there is one.
+  bool wait(std::chrono::milliseconds time) const noexcept;
   bool requested() const noexcept { return requested_.load(std::memory_order_acquire); }
   // Readable once a stop has been requested. Never read from it.
   int descriptor() const noexcept { return descriptor_; }
