@@ -419,6 +419,10 @@ void Connection::set_response_timeout(milliseconds timeout) {
   impl_->response_timeout = timeout;
 }
 
+void Connection::set_stop(const Stop* stop) {
+  impl_->stop = stop;
+}
+
 bool Connection::in_transaction() const {
   const PGTransactionStatusType status = PQtransactionStatus(handle());
   return status != PQTRANS_IDLE && status != PQTRANS_UNKNOWN;

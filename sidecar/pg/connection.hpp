@@ -77,6 +77,9 @@ class Connection {
   // Changes ConnectOptions::response_timeout from the next statement on.
   void set_response_timeout(std::chrono::milliseconds timeout);
 
+  // Changes ConnectOptions::stop from the next wait on.
+  void set_stop(const Stop* stop);
+
   // Whether a transaction block is open (failed ones included).
   bool in_transaction() const;
   bool usable() const;
