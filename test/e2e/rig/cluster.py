@@ -41,6 +41,9 @@ class Cluster:
     def destroy(self):
         self._script("destroy")
 
+    def server_user(self):
+        return pathlib.Path(self.path, "data").owner()
+
     def log(self):
         return pathlib.Path(self.path, "log").read_text(errors="replace")
 

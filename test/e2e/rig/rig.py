@@ -122,14 +122,15 @@ class Rig:
             assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what}"
             time.sleep(0.02)
 
-    def wait_for_state(self, copy, *states, seconds=PATIENCE_SECONDS):
-        """Waits until the copy is in one of the states; fails at once when it has come to another final one."""
+    def wait_for_state(self, copy, *states, seconds=PATIENCE_SECONDS, tolerate=None):
+        """Waits until the copy is in one of the states; fails at once when it has come to another final one, but for
+        the one it may be leaving, `tolerate`."""
         deadline = time.monotonic() + seconds
         while True:
             state, sqlstate, reason = self.state(copy)
             if state in states:
                 return state
-            final = state in ("failed", "stale")
+            final = state in ("failed", "stale") and state != tolerate
             assert not final and time.monotonic() < deadline, f"copy {copy} is {state} ({sqlstate}: {reason}), not {' or '.join(states)}"
             time.sleep(0.02)
 
