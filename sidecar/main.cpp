@@ -7,6 +7,7 @@
 #include "sidecar/cli/command_line.hpp"
 #include "sidecar/cli/config.hpp"
 #include "sidecar/cli/diagnose.hpp"
+#include "sidecar/cli/drop.hpp"
 #include "sidecar/cli/init.hpp"
 #include "sidecar/cli/status.hpp"
 
@@ -24,6 +25,8 @@ int perform(const CommandLine& command_line, const Settings& settings) {
       return status(settings, command_line.status);
     case Command::check:
       return check(settings);
+    case Command::drop:
+      return drop(settings, command_line.drop);
     default:
       return exit_failure;
   }

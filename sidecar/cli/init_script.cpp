@@ -14,12 +14,15 @@ std::string where(const std::string& missing, const std::string& statement) {
   return fmt::format("SELECT {}\n WHERE {} \\gexec\n", quote_literal(statement), missing);
 }
 
-// Raises an error where `wrong` (an SQL condition) is true. Texts without single quotes.
+// Raises an error where `wrong` is true; all three are SQL expressions.
 std::string stop_where(const std::string& wrong, const std::string& message, const std::string& hint) {
-  return fmt::format(
-      "DO {0}\nBEGIN\n  IF {1} THEN\n    RAISE EXCEPTION USING MESSAGE = {2},\n      HINT = {3};\n  END "
-      "IF;\nEND\n{0};\n",
-      "$anabranch$", wrong, message, hint);
+  const auto body =
+      fmt::format("BEGIN\n  IF {} THEN\n    RAISE EXCEPTION USING MESSAGE = {},\n      HINT = {};\n  END IF;\nEND",
+                  wrong, message, hint);
+  // A name from outside may hold the very quote.
+  std::string quote = "$$";
+  for (int number = 1; body.find(quote) != std::string::npos; ++number) quote = fmt::format("$body_{}$", number);
+  return fmt::format("DO {0}\n{1}\n{0};\n", quote, body);
 }
 
 std::string setting_of(std::string_view name) {
@@ -79,7 +82,8 @@ std::string init_script(const Settings& settings, const InitOptions& options) {
       "\\set ON_ERROR_STOP on\n"
       "\\encoding UTF8\n"
       "SET search_path = pg_catalog;\n"
-      "SET standard_conforming_strings = on;\n\n",
+      "SET standard_conforming_strings = on;\n"
+      "SET client_min_messages = warning;\n\n",
       ANABRANCH_VERSION, printable(database), slot, printable(publication));
 
   script += "-- The right server and database.\n";

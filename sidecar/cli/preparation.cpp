@@ -296,7 +296,7 @@ class Plan {
     }
     if (missing.empty()) {
       add(Step::State::fine, "publication",
-          fmt::format("\"{}\" has {} {}", shown, publication.tables, publication.tables == 1 ? "table" : "tables"));
+          fmt::format("\"{}\" has {}", shown, format_count(publication.tables, "table")));
       return;
     }
     const auto text = fmt::format("\"{}\" {}", shown, fmt::join(missing, ", "));

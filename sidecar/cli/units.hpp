@@ -36,4 +36,7 @@ std::string format_duration(std::chrono::milliseconds duration);
 // "1,234,567"
 std::string format_count(int64_t count);
 
+// "1 table", "2 tables"
+std::string format_count(int64_t count, std::string_view noun);
+
 }  // namespace anabranch
