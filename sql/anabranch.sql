@@ -186,7 +186,7 @@ CREATE TABLE anabranch.ddl (
   relation oid NOT NULL,
   tag      text NOT NULL,
   identity text NOT NULL,
-  stale    regclass[] NOT NULL,
+  stale    oid[] NOT NULL,
   reason   text NOT NULL
 );
 COMMENT ON TABLE anabranch.ddl IS 'published, so that data definition reaches the sidecar in order with the rows; always empty, each row is deleted at once';
