@@ -1071,6 +1071,12 @@ AS 'MODULE_PATHNAME', 'anabranch_drop_aggregate_table';
 COMMENT ON FUNCTION anabranch.drop_aggregate_table(regclass) IS
   'drops a copy: its view, its table, its definition; fails when another view depends on it';
 
+CREATE FUNCTION anabranch.add_index(copy regclass, columns text[], method text DEFAULT 'btree') RETURNS regclass
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_add_index';
+COMMENT ON FUNCTION anabranch.add_index(regclass, text[], text) IS
+  'makes an index on columns of a copy; nothing can be applied to the copy while it is built';
+
 CREATE FUNCTION anabranch.pause(copy regclass) RETURNS void
 LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'anabranch_pause';
@@ -1281,6 +1287,7 @@ GRANT EXECUTE ON FUNCTION anabranch.decode(bytea) TO PUBLIC;
 -- These ask for the copy's owner or a member of anabranch_operator.
 GRANT EXECUTE ON FUNCTION
   anabranch.drop_aggregate_table(regclass),
+  anabranch.add_index(regclass, text[], text),
   anabranch.pause(regclass),
   anabranch.resume(regclass)
 TO PUBLIC;
