@@ -1,4 +1,4 @@
-// The program: reads what it is told, and does it.
+// The program: reads what it is told, does it, and says how it went.
 #include <fmt/format.h>
 
 #include <exception>
@@ -9,6 +9,7 @@
 #include "sidecar/cli/diagnose.hpp"
 #include "sidecar/cli/drop.hpp"
 #include "sidecar/cli/init.hpp"
+#include "sidecar/cli/run_command.hpp"
 #include "sidecar/cli/status.hpp"
 
 namespace anabranch {
@@ -21,26 +22,43 @@ int perform(const CommandLine& command_line, const Settings& settings) {
   switch (command_line.command) {
     case Command::init:
       return init(settings, command_line.init);
+    case Command::run:
+      return run_until_stopped(command_line, settings);
     case Command::status:
       return status(settings, command_line.status);
     case Command::check:
       return check(settings);
     case Command::drop:
       return drop(settings, command_line.drop);
-    default:
-      return exit_failure;
   }
+  return exit_usage;
 }
 
-int main(int argc, const char* const* argv) {
-  const auto command_line = parse_command_line(argc, argv);
-  if (!command_line) return 0;
-  const auto settings = settings_for(*command_line);
+// To monitoring, whatever keeps status from an answer is "unknown": 1 and 2 are answers there.
+int exit_code(std::optional<Command> command, int otherwise) {
+  return command == Command::status ? static_cast<int>(Severity::unknown) : otherwise;
+}
+
+int tell_story(int argc, const char* const* argv) {
+  std::optional<Command> command;
   try {
-    return perform(*command_line, settings);
-  } catch (const PgError& error) {
-    fmt::print(stderr, "anabranch: {}", format_finding(diagnose(error, Attempt::connection, settings)));
-    return exit_failure;
+    const auto command_line = parse_command_line(argc, argv);
+    if (!command_line) return 0;
+    command = command_line->command;
+    const auto settings = settings_for(*command_line);
+    try {
+      return perform(*command_line, settings);
+    } catch (const PgError& error) {
+      const auto attempt = error.sqlstate() == "08006" ? Attempt::statement : Attempt::connection;
+      fmt::print(stderr, "{}", format_finding(diagnose(error, attempt, settings)));
+    }
+    return exit_code(command, exit_failure);
+  } catch (const UsageError& error) {
+    fmt::print(stderr, "anabranch: {}\nanabranch --help lists commands and options\n", error.what());
+    return exit_code(error.command, exit_usage);
+  } catch (const ConfigError& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return exit_code(command, exit_usage);
   }
 }
 
@@ -49,13 +67,7 @@ int main(int argc, const char* const* argv) {
 
 int main(int argc, char** argv) {
   try {
-    return anabranch::main(argc, argv);
-  } catch (const anabranch::UsageError& error) {
-    fmt::print(stderr, "anabranch: {}\nanabranch --help lists commands and options\n", error.what());
-    return anabranch::exit_usage;
-  } catch (const anabranch::ConfigError& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return anabranch::exit_usage;
+    return anabranch::tell_story(argc, argv);
   } catch (const std::exception& error) {
     fmt::print(stderr, "anabranch: {}\n", error.what());
     return anabranch::exit_failure;

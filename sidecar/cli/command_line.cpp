@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <libpq-fe.h>
+#include <cstdlib>
 #include <memory>
 
 #include "sidecar/cli/config.hpp"
@@ -174,6 +175,12 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv)
 Settings settings_for(const CommandLine& command_line) {
   auto settings = command_line.config.empty() ? Settings{} : read_config(command_line.config);
   for (const auto& [keyword, value] : command_line.connection) settings.home[keyword] = value;
+  // A service named in the connection string is libpq's affair, but its database decides the slot's name: as a variable
+  // of the environment libpq tells its defaults (database_of).
+  if (const auto service = settings.home.find("service"); service != settings.home.end()) {
+    setenv("PGSERVICE", service->second.c_str(), 1);
+    settings.home.erase(service);
+  }
   return settings;
 }
 
