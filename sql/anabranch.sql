@@ -642,6 +642,7 @@ $$;
 COMMENT ON FUNCTION anabranch.settle() IS 'at the end of a transaction: names the copies whose rows can no longer be told apart';
 CREATE CONSTRAINT TRIGGER settle AFTER INSERT ON anabranch.unsettled
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION anabranch.settle();
+ALTER TABLE anabranch.unsettled ENABLE ALWAYS TRIGGER settle;
 COMMENT ON TRIGGER settle ON anabranch.unsettled IS 'looks again when the transaction ends';
 
 CREATE FUNCTION anabranch.keep_shadows(relations oid[]) RETURNS void
@@ -714,6 +715,10 @@ DECLARE
   relations oid[] := ARRAY(SELECT DISTINCT s.relation FROM anabranch.definition_source AS s WHERE s.copy = ANY ($1));
   gone      record;
 BEGIN
+  -- Foreign keys do not cascade in a session that replays another server's commands.
+  DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = ANY ($1);
+  DELETE FROM anabranch.progress AS p WHERE p.copy = ANY ($1);
+  DELETE FROM anabranch.definition_source AS s WHERE s.copy = ANY ($1);
   -- The definition goes first: the drops below fire the event trigger, and it must find nothing left to do.
   FOR gone IN DELETE FROM anabranch.definition AS d WHERE d.copy = ANY ($1) RETURNING d.copy, d.state LOOP
     IF EXISTS (SELECT FROM pg_class WHERE oid = gone.copy) THEN
@@ -876,6 +881,9 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN
       RAISE WARNING 'something of a dropped copy stays: %', sqlerrm
         USING HINT = 'Drop the tables of schema anabranch_data that no row of anabranch.copies names.';
+      DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = ANY (copies);
+      DELETE FROM anabranch.progress AS p WHERE p.copy = ANY (copies);
+      DELETE FROM anabranch.definition_source AS s WHERE s.copy = ANY (copies);
       DELETE FROM anabranch.definition AS d WHERE d.copy = ANY (copies);
     END;
   END IF;
@@ -1271,7 +1279,8 @@ COMMENT ON COLUMN anabranch.status.remedy IS 'what to do about it: a statement o
 ------------------------------------------------------------------------------------------- what the decoder sends
 
 CREATE FUNCTION anabranch.decode(frames bytea) RETURNS SETOF jsonb
-  LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'anabranch_decode';
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_decode';
 COMMENT ON FUNCTION anabranch.decode(bytea) IS
   'the records of a frame of the decoder, or of several appended to one another, as JSON; rows by column name where the relation is described among them, by attribute number otherwise';
 
@@ -1282,7 +1291,7 @@ GRANT USAGE ON SCHEMA anabranch_data TO PUBLIC;
 
 -- What PUBLIC may execute is granted below by name; everything else of this schema is taken away here.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA anabranch FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION anabranch.decode(bytea) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION anabranch.decode(bytea) TO anabranch_monitor, anabranch_operator, anabranch_sidecar;
 
 -- These ask for the copy's owner or a member of anabranch_operator.
 GRANT EXECUTE ON FUNCTION
