@@ -28,6 +28,8 @@ using namespace std::chrono_literals;
 
 constexpr milliseconds reconnect_delay_min = 50ms;
 constexpr milliseconds reconnect_delay_max = 5s;
+constexpr milliseconds starting_delay_max = 200ms;  // while the server says that it is starting or stopping
+constexpr milliseconds reconnect_report_interval = 30s;
 constexpr milliseconds stop_time_max = 5s;           // then the batch under way is cancelled and rolled back
 constexpr milliseconds batch_lock_wait_max = 200ms;  // for the table of one copy: the others wait as long
 constexpr int damaged_attempts_max = 3;
@@ -107,6 +109,22 @@ Lsn confirmed_position(Connection& connection, const std::string& slot) {
   if (row.rows() == 0) throw LogError(LogError::Kind::slot_missing, "replication slot \"" + slot + "\" does not exist");
   return row.optional_lsn(0, 0).value_or(Lsn{});
 }
+
+// Says why there is no session: each reason once, and again from time to time while it lasts.
+class Trouble {
+ public:
+  void report(const std::string& why, milliseconds delay) {
+    const auto now = std::chrono::steady_clock::now();
+    if (why == why_ && now < reported_ + reconnect_report_interval) return;
+    why_ = why;
+    reported_ = now;
+    log_warning("no session with the server, trying again", {{"error", why}, {"retry_ms", delay}});
+  }
+
+ private:
+  std::string why_;
+  std::chrono::steady_clock::time_point reported_;
+};
 
 class Run {
  public:
@@ -209,6 +227,7 @@ void run(const RunSettings& settings, const Stop& stop, const ReloadSettings& re
   if (settings.slot.empty()) throw RunError(RunError::Kind::configuration, "no slot is named");
   Run run(settings, stop, reload);
   Backoff backoff(reconnect_delay_min, reconnect_delay_max);
+  Trouble trouble;
   int damaged = 0;
   while (!stop.requested()) {
     try {
@@ -234,8 +253,8 @@ void run(const RunSettings& settings, const Stop& stop, const ReloadSettings& re
       }
     } catch (const PgError& error) {
       if (!may_pass(error)) throw run_error(error);
-      const milliseconds delay = backoff.next();
-      log_warning("no session with the server, trying again", {{"error", in_words(error)}, {"retry_ms", delay}});
+      const milliseconds delay = error.sqlstate() == "57P03" ? starting_delay_max : backoff.next();
+      trouble.report(in_words(error), delay);
       stop.wait(delay);
     }
   }
