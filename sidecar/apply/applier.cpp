@@ -115,8 +115,7 @@ void Applier::applied() {
   ack_.group().recorded(position_, batches_.wal().inserted);
   confirm();
   for (const SetAside& aside : batches_.set_aside()) {
-    log_warning("a copy was set aside",
-                {{"copy", known_[aside.copy]}, {"state", aside.state}, {"reason", aside.reason.value_or("")}});
+    report(aside);
     live_.erase(aside.copy);
     refreshed_ = {};
   }
@@ -175,11 +174,7 @@ void Applier::decide(const CopyFailure& failure) {
   } else if (batches_.repeatable()) {
     const std::optional<SetAside> aside = isolate(session_, scope_, live.row.plan(position), batches_.pieces());
     if (aside) {
-      log_error("a copy was set aside", {{"copy", live.row.name},
-                                         {"state", aside->state},
-                                         {"sqlstate", failure.error.sqlstate()},
-                                         {"error", failure.error.message()},
-                                         {"lsn", aside->failed_lsn.value_or(Lsn{})}});
+      report(*aside);
       live_.erase(failure.copy);
     } else {
       // It went well this time, and the copy is ahead of the others now.
@@ -196,18 +191,24 @@ void Applier::decide(const CopyFailure& failure) {
 // The others go on without it. What it is set aside for is recorded within their batch, or now when there is no batch
 // left.
 void Applier::leave_out(uint32_t copy, SetAside aside) {
-  log_warning("a copy was set aside", {{"copy", known_[copy]},
-                                       {"state", aside.state},
-                                       {"sqlstate", aside.sqlstate.value_or("")},
-                                       {"error", aside.reason.value_or("")},
-                                       {"lsn", aside.lsn.value_or(Lsn{})}});
-  live_.erase(copy);
-  refreshed_ = {};
   if (batches_.repeatable()) return batches_.exclude(copy, std::move(aside));
   session_.begin();
   session_.begin_batch(token_);
   session_.set_aside(aside);
   session_.commit();
+  report(aside);
+  live_.erase(copy);
+}
+
+void Applier::report(const SetAside& aside) const {
+  const auto name = known_.find(aside.copy);
+  log_line(aside.state == "failed" ? LogLevel::error : LogLevel::warning, "a copy was set aside",
+           {{"copy", name == known_.end() ? std::to_string(aside.copy) : name->second},
+            {"state", aside.state},
+            {"sqlstate", aside.sqlstate.value_or("")},
+            {"reason", aside.reason.value_or("")},
+            {"lsn", aside.lsn.value_or(Lsn{})},
+            {"failed_lsn", aside.failed_lsn.value_or(Lsn{})}});
 }
 
 void Applier::housekeeping() {
@@ -225,8 +226,8 @@ void Applier::housekeeping() {
     rows_per_second_ = static_cast<double>(rows_measured_) / std::max(seconds, 0.001);
     rows_measured_ = 0;
     measured_ = now;
+    refreshed_ = now;  // before: what is done about a request may ask for another look
     refresh();
-    refreshed_ = Clock::now();
   }
   while (const std::optional<JoinDesk::Request> request = desk_.next()) join(*request);
 }
@@ -358,8 +359,7 @@ void Applier::set_aside(uint32_t copy, const std::string& state, std::optional<s
     }
     live_.erase(live);
   }
-  if (aside.reason)
-    log_warning("a copy was set aside", {{"copy", known_[copy]}, {"state", state}, {"reason", *aside.reason}});
+  if (aside.reason) report(aside);
   refreshed_ = {};
 }
 

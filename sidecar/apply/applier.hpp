@@ -77,6 +77,7 @@ class Applier {
   void wait_until_visible();
   void decide(const CopyFailure& failure);
   void leave_out(uint32_t copy, SetAside aside);
+  void report(const SetAside& aside) const;
 
   void housekeeping();
   void reload();

@@ -46,6 +46,7 @@ constexpr std::size_t chunk_rows_min = 500;
 constexpr std::size_t chunk_rows_max = 500'000;
 constexpr milliseconds report_interval = 5s;
 constexpr milliseconds idle_record_interval = 1s;
+constexpr milliseconds idle_wait = 50ms;
 constexpr milliseconds hidden_wait = 20ms;
 constexpr milliseconds join_retry_wait = 200ms;
 constexpr int apply_attempts_max = 10;
@@ -154,6 +155,8 @@ class Creation {
   bool step();
   bool decide(const CopyFailure& failure);
   void catch_up_and_join();
+  void record_idle();
+  bool join();
   void set_aside(const SetAside& aside);
   void confirm();
   void report(bool now);
@@ -254,7 +257,8 @@ void Creation::start_log() {
   log_->want(std::move(wanted));
   log_->start(position);
   BatchOptions options;
-  options.size.interval_max = context_.settings.batch_interval_max;
+  // Eager: it has to overtake the main applier to be taken over.
+  options.size.interval_min = options.size.interval_max = 0ms;
   options.size.rows_max = context_.settings.batch_rows_max;
   batches_.emplace(session_, *log_, scope_, options);
 }
@@ -396,35 +400,43 @@ void Creation::confirm() {
 void Creation::catch_up_and_join() {
   while (!over_) {
     if (context_.stop.requested()) throw Interrupted();
-    if (batches_->gather(50ms)) {
+    if (batches_->gather(idle_wait)) {
       if (!step() && !over_ && batches_->hidden_xid() != 0 && context_.stop.wait(hidden_wait)) throw Interrupted();
-      continue;
+    } else if (batches_->pending().empty()) {
+      record_idle();
     }
-    if (!batches_->pending().empty()) continue;
-    const Lsn read = log_->read_position();
-    const Lsn wanted = std::max(level_, context_.desk.position());
-    if (read > scope_.position() && (scope_.position() < wanted || Clock::now() >= recorded_ + idle_record_interval)) {
-      batches_->record(read);
-      scope_.move_to(read);
-      recorded_ = Clock::now();
-      confirm();
-    }
-    if (scope_.position() < wanted) continue;
-    failpoint("fill_before_join");
-    switch (context_.desk.ask({copy_.oid, scope_.position()}, context_.stop)) {
-      case JoinDesk::Answer::accepted:
-        failpoint("fill_joined");
-        return;
-      case JoinDesk::Answer::behind:
-        break;
-      case JoinDesk::Answer::busy:
-        if (context_.stop.wait(join_retry_wait)) throw Interrupted();
-        break;
-      case JoinDesk::Answer::refused:
-        over_ = true;
-        break;
-    }
+    if (!over_ && scope_.position() >= std::max(level_, context_.desk.position()) && join()) return;
   }
+}
+
+// Nothing comes in; the position moves with the server's WAL.
+void Creation::record_idle() {
+  const Lsn read = log_->read_position();
+  const bool wanted = scope_.position() < std::max(level_, context_.desk.position());
+  if (read <= scope_.position() || (!wanted && Clock::now() < recorded_ + idle_record_interval)) return;
+  batches_->record(read);
+  scope_.move_to(read);
+  recorded_ = Clock::now();
+  confirm();
+}
+
+// Offers the copy to the main applier. True when the work is over.
+bool Creation::join() {
+  failpoint("fill_before_join");
+  switch (context_.desk.ask({copy_.oid, scope_.position()}, context_.stop)) {
+    case JoinDesk::Answer::accepted:
+      failpoint("fill_joined");
+      return true;
+    case JoinDesk::Answer::behind:
+      return false;
+    case JoinDesk::Answer::busy:
+      if (context_.stop.wait(join_retry_wait)) throw Interrupted();
+      return false;
+    case JoinDesk::Answer::refused:
+      break;
+  }
+  over_ = true;
+  return true;
 }
 
 void Creation::report(bool now) {
