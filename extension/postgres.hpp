@@ -50,3 +50,12 @@ extern "C" {
 // PostgreSQL 15 does not mark what a library exports; under hidden visibility the magic block and the entry points must be.
 #define ANABRANCH_EXPORTS_BEGIN _Pragma("GCC visibility push(default)")
 #define ANABRANCH_EXPORTS_END _Pragma("GCC visibility pop")
+
+// Tree walkers and mutators are declared without parameters before PostgreSQL 16.
+#if PG_VERSION_NUM >= 160000
+#define ANABRANCH_WALKER(function) reinterpret_cast<tree_walker_callback>(function)
+#define ANABRANCH_MUTATOR(function) reinterpret_cast<tree_mutator_callback>(function)
+#else
+#define ANABRANCH_WALKER(function) reinterpret_cast<bool (*)()>(function)
+#define ANABRANCH_MUTATOR(function) reinterpret_cast<Node* (*)()>(function)
+#endif

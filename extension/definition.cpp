@@ -1,0 +1,236 @@
+// create_aggregate_table, in order:
+//
+//   1. analyse the query as the caller (query.cpp) and check expressions, columns, rights
+//   2. decide what identifies the rows of each source (table.cpp) and see that its changes are published
+//   3. make the statements (statements.cpp)
+//   4. as the extension's owner: shadows, the state table and its index, readable by the caller
+//   5. as the caller: the view, empty as yet
+//   6. as the extension's owner: the rows of the catalog; then wake the sidecar
+#include "extension/postgres.hpp"
+
+extern "C" {
+#include <parser/parse_relation.h>
+#include <executor/executor.h>
+#include <commands/async.h>
+#include <nodes/nodeFuncs.h>
+#include <utils/acl.h>
+#include <utils/varlena.h>
+}
+
+#include "extension/elevated.hpp"
+#include "extension/expressions.hpp"
+#include "extension/publication.hpp"
+#include "extension/rewrite.hpp"
+#include "extension/shadow.hpp"
+#include "extension/settings.hpp"
+#include "extension/statements.hpp"
+#include "extension/table.hpp"
+
+namespace anabranch {
+namespace {
+
+// What the user asked for and where it will be.
+struct Request {
+  const char* query;
+  const char* search_path;
+  bool prepare_sources;
+  Oid schema;
+  const char* name;
+  Oid owner;
+};
+
+void execute(const char* statement) {
+  const int result = SPI_execute(statement, false, 0);
+  if (result < 0) elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
+}
+
+Request resolve(text* name, text* query, bool prepare_sources) {
+  RangeVar* range = makeRangeVarFromNameList(textToQualifiedNameList(name));
+  Request request;
+  request.query = text_to_cstring(query);
+  request.search_path = GetConfigOption("search_path", false, false);
+  request.prepare_sources = prepare_sources;
+  request.schema = RangeVarGetCreationNamespace(range);
+  request.name = range->relname;
+  request.owner = GetUserId();
+  if (isTempOrTempToastNamespace(request.schema))
+    ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION), errmsg("an aggregate table cannot be temporary")));
+  const AclResult right = pg_namespace_aclcheck(request.schema, request.owner, ACL_CREATE);
+  if (right != ACLCHECK_OK) aclcheck_error(right, OBJECT_SCHEMA, get_namespace_name(request.schema));
+  if (OidIsValid(get_relname_relid(request.name, request.schema)))
+    ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE), errmsg("relation \"%s\" already exists", request.name)));
+  return request;
+}
+
+// Rows of a source without a key are told apart by their image, and then all rows of the copy are.
+void identify_all_rows(Definition* definition, bool prepare) {
+  const bool keyed = definition->grouped == nullptr;
+  bool key_missing = false;
+  ListCell* cell;
+  foreach (cell, definition->sources) {
+    auto* source = static_cast<Source*>(lfirst(cell));
+    check_columns(source);
+    identify_rows(source, keyed ? RowIdentity::key : RowIdentity::image, prepare);
+    key_missing = key_missing || source->key == NIL;
+  }
+  if (!keyed || !key_missing) return;
+  foreach (cell, definition->sources)
+    identify_rows(static_cast<Source*>(lfirst(cell)), RowIdentity::image_only, prepare);
+}
+
+const char* unused_state_name(const char* name) {
+  const Oid schema = get_namespace_oid("anabranch_data", false);
+  const char* candidate = name;
+  for (int i = 2; OidIsValid(get_relname_relid(candidate, schema)); i++)
+    candidate = makeObjectName(name, nullptr, psprintf("%d", i));
+  return candidate;
+}
+
+void create_state(const Request& request, const char* state, const Statements& statements) {
+  as_extension_owner([&] {
+    // Rows are updated in place as long as their page has room, and a vacuum needs to come by often, not for long.
+    execute(
+        psprintf("CREATE TABLE %s (%s) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, "
+                 "autovacuum_vacuum_cost_delay = 0)",
+                 state, statements.columns));
+    execute(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT", state, statements.key_columns));
+    execute(psprintf("GRANT SELECT ON %s TO %s", state, quote_identifier(GetUserNameFromId(request.owner, false))));
+    execute(psprintf(
+        "COMMENT ON TABLE %s IS %s", state,
+        quote_literal_cstr(psprintf("state of %s; written by anabranch alone",
+                                    quote_qualified_identifier(get_namespace_name(request.schema), request.name)))));
+  });
+}
+
+// The view's columns must be the query's; anything else is a fault of ours and must not be left standing.
+void check_view(Oid view, TupleDesc expected) {
+  Relation relation = table_open(view, AccessShareLock);
+  TupleDesc made = RelationGetDescr(relation);
+  bool same = made->natts == expected->natts;
+  for (int i = 0; same && i < made->natts; i++) {
+    Form_pg_attribute left = TupleDescAttr(made, i);
+    Form_pg_attribute right = TupleDescAttr(expected, i);
+    same = strcmp(NameStr(left->attname), NameStr(right->attname)) == 0 && left->atttypid == right->atttypid &&
+           left->atttypmod == right->atttypmod && left->attcollation == right->attcollation;
+    if (!same)
+      elog(ERROR, "column \"%s\" of the view came out as %s, the query's is %s", NameStr(right->attname),
+           format_type_with_typemod(left->atttypid, left->atttypmod),
+           format_type_with_typemod(right->atttypid, right->atttypmod));
+  }
+  if (!same) elog(ERROR, "the view has %d columns, the query %d", made->natts, expected->natts);
+  table_close(relation, NoLock);
+}
+
+Oid create_view(const Request& request, const Statements& statements, TupleDesc expected) {
+  const char* name = quote_qualified_identifier(get_namespace_name(request.schema), request.name);
+  const int level = pin_settings();
+  SPI_connect();
+  execute(psprintf("CREATE VIEW %s AS SELECT * FROM (%s) AS shown WHERE false", name, statements.shown));
+  SPI_finish();
+  unpin_settings(level);
+  const Oid view = get_relname_relid(request.name, request.schema);
+  check_view(view, expected);
+  return view;
+}
+
+Datum number_array(List* numbers) {
+  const int count = list_length(numbers);
+  auto* values = static_cast<Datum*>(palloc(sizeof(Datum) * static_cast<size_t>(count + 1)));
+  for (int i = 0; i < count; i++) values[i] = Int16GetDatum(static_cast<int16>(list_nth_int(numbers, i)));
+  return PointerGetDatum(construct_array(values, count, INT2OID, 2, true, TYPALIGN_SHORT));
+}
+
+void insert_definition(const Request& request, Oid view, const char* state, const char* class_name, const char* shape,
+                       const Statements& statements) {
+  const Oid types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+  Datum values[] = {ObjectIdGetDatum(view),
+                    CStringGetTextDatum(state),
+                    CStringGetTextDatum(class_name),
+                    CStringGetTextDatum(request.query),
+                    CStringGetTextDatum(shape),
+                    CStringGetTextDatum(request.search_path),
+                    CStringGetTextDatum(statements.fold),
+                    CStringGetTextDatum(statements.merge),
+                    CStringGetTextDatum(statements.shown)};
+  SPI_execute_with_args(
+      "INSERT INTO anabranch.definition (copy, state, class, query, shape, search_path, fold, merge, shown_view) "
+      "VALUES ($1, $2::regclass, $3, $4, $5, $6, $7, $8, $9)",
+      lengthof(types), const_cast<Oid*>(types), values, nullptr, false, 0);
+}
+
+void insert_source(Oid view, const Source* source, Oid shadow) {
+  const Oid types[] = {OIDOID, INT4OID, OIDOID, OIDOID, INT2ARRAYOID, INT2ARRAYOID, TEXTOID};
+  Datum values[] = {ObjectIdGetDatum(view),
+                    Int32GetDatum(source->ordinal),
+                    ObjectIdGetDatum(source->relation),
+                    ObjectIdGetDatum(shadow),
+                    number_array(source->columns),
+                    number_array(source->key),
+                    CStringGetTextDatum(source->needs_full_rows ? "full" : "key")};
+  SPI_execute_with_args(
+      "INSERT INTO anabranch.definition_source (copy, ordinal, relation, shadow, columns, key, old_rows, "
+      "column_definitions) "
+      "VALUES ($1, $2, $3, $4, $5, $6, $7, anabranch.column_definitions($3, $5))",
+      lengthof(types), const_cast<Oid*>(types), values, nullptr, false, 0);
+}
+
+bool sidecar_is_running() {
+  SPI_execute("SELECT FROM anabranch.heartbeat WHERE seen_at > now() - interval '10 s'", true, 1);
+  return SPI_processed > 0;
+}
+
+void announce(const Request& request) {
+  Async_Notify("anabranch", "create");
+  bool running = false;
+  as_extension_owner([&] { running = sidecar_is_running(); });
+  if (!running)
+    ereport(NOTICE, (errmsg("aggregate table \"%s\" will be filled when the sidecar runs", request.name),
+                     errdetail("No sidecar has been seen in the last 10 s."), errhint("Start it with: anabranch run")));
+}
+
+Oid create(const Request& request) {
+  Definition definition = analyse_query(request.query);
+  check_expressions(definition.top);
+  TupleDesc expected = ExecCleanTypeFromTL(definition.top->targetList);
+  identify_all_rows(&definition, request.prepare_sources);
+
+  const char* class_name = definition.grouped != nullptr ? "linear" : "rows";
+  const char* state = quote_qualified_identifier("anabranch_data", unused_state_name(request.name));
+  List* shadows = NIL;
+  ListCell* cell;
+  foreach (cell, definition.sources) {
+    const Oid relation = static_cast<Source*>(lfirst(cell))->relation;
+    publish_table(relation);
+    shadows = lappend_oid(shadows, shadow_for(relation));
+  }
+  CommandCounterIncrement();
+  const char* shape = deparse(over_shadows(definition.top, definition.sources, shadows));
+  const Statements statements = make_statements(&definition, state);
+
+  create_state(request, state, statements);
+  const Oid view = create_view(request, statements, expected);
+  as_extension_owner([&] {
+    insert_definition(request, view, state, class_name, shape, statements);
+    ListCell *source, *shadow;
+    forboth(source, definition.sources, shadow, shadows)
+        insert_source(view, static_cast<Source*>(lfirst(source)), lfirst_oid(shadow));
+    execute(psprintf("INSERT INTO anabranch.progress (copy, state) VALUES (%u, 'waiting')", view));
+  });
+  announce(request);
+  return view;
+}
+
+}  // namespace
+}  // namespace anabranch
+
+ANABRANCH_EXPORTS_BEGIN
+extern "C" {
+PG_FUNCTION_INFO_V1(anabranch_create_aggregate_table);
+}
+ANABRANCH_EXPORTS_END
+
+// create_aggregate_table(name text, query text, prepare_sources boolean) -> regclass
+Datum anabranch_create_aggregate_table(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("create_aggregate_table()");
+  PG_RETURN_OID(anabranch::create(anabranch::resolve(PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1), PG_GETARG_BOOL(2))));
+}

@@ -1,0 +1,64 @@
+#include "extension/expressions.hpp"
+
+extern "C" {
+#include <utils/regproc.h>
+#include <catalog/pg_proc.h>
+#include <nodes/nodeFuncs.h>
+#include <utils/acl.h>
+}
+
+namespace anabranch {
+namespace {
+
+bool reads_time_zone(Oid function) {
+  bool found = get_func_rettype(function) == TIMESTAMPTZOID;
+  Oid* types;
+  int count;
+  get_func_signature(function, &types, &count);
+  for (int i = 0; i < count; i++) found = found || types[i] == TIMESTAMPTZOID;
+  return found;
+}
+
+bool check_function(Oid function, void*) {
+  const AclResult right = pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE);
+  if (right != ACLCHECK_OK) aclcheck_error(right, OBJECT_FUNCTION, get_func_name(function));
+  const char volatility = func_volatile(function);
+  if (volatility == PROVOLATILE_IMMUTABLE) return false;
+  const char* name = format_procedure(function);
+  if (volatility == PROVOLATILE_VOLATILE)
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("function %s is volatile, so its result cannot be kept", name),
+                    errdetail("A definition must give the same result whenever it is evaluated."),
+                    errhint("Leave it to the queries on the aggregate table. If the function is immutable in truth, "
+                            "declare it so with ALTER FUNCTION.")));
+  ereport(ERROR,
+          (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+           errmsg("function %s is not immutable, so its result cannot be kept", name),
+           errdetail("It depends on settings of the session, on the time, or on the contents of tables."),
+           reads_time_zone(function)
+               ? errhint("Name the time zone: take (value AT TIME ZONE 'UTC') in place of a timestamp with time zone.")
+               : errhint("Use an immutable function or operator, for texts of dates an expression such as "
+                         "extract(year FROM value).")));
+  return false;
+}
+
+bool check_node(Node* node, void* context) {
+  if (node == nullptr) return false;
+  if (IsA(node, Query))
+    return query_tree_walker(reinterpret_cast<Query*>(node), ANABRANCH_WALKER(check_node), context, 0);
+  if (IsA(node, SQLValueFunction))
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("the current time, user or schema cannot be kept"),
+                    errdetail("A definition must give the same result whenever it is evaluated."),
+                    errhint("Compare with the current time in the queries on the aggregate table.")));
+  if (IsA(node, NextValueExpr)) elog(ERROR, "a definition may not draw from a sequence");
+  check_functions_in_node(node, check_function, context);
+  return expression_tree_walker(node, ANABRANCH_WALKER(check_node), context);
+}
+
+}  // namespace
+
+void check_expressions(Query* query) {
+  check_node(reinterpret_cast<Node*>(query), nullptr);
+}
+
+}  // namespace anabranch

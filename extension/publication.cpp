@@ -1,0 +1,101 @@
+#include "extension/publication.hpp"
+
+extern "C" {
+#include <catalog/partition.h>
+#include <catalog/pg_publication.h>
+#include <catalog/pg_publication_rel.h>
+#include <utils/acl.h>
+}
+
+#include "extension/elevated.hpp"
+#include "extension/table.hpp"
+
+namespace anabranch {
+namespace {
+
+const char* publication_name() {
+  const char* name = nullptr;
+  as_extension_owner([&] {
+    SPI_execute("SELECT publication FROM anabranch.source WHERE name = 'home'", true, 1);
+    const char* recorded =
+        SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : "anabranch";
+    name = strcpy(static_cast<char*>(SPI_palloc(strlen(recorded) + 1)), recorded);
+  });
+  return name;
+}
+
+void execute(const char* statement) {
+  as_extension_owner([&] {
+    const int result = SPI_execute(statement, false, 0);
+    if (result < 0) elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
+  });
+}
+
+void refuse_incomplete(const char* publication, Oid table, const char* what) {
+  ereport(ERROR,
+          (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+           errmsg("publication \"%s\" does not publish every change of table %s", publication, table_name(table)),
+           errdetail("It %s.", what),
+           errhint("Publish whole rows and all operations: drop the table from the publication, or change the "
+                   "publication with ALTER PUBLICATION.")));
+}
+
+// True when the table is listed by name; raises when only some of its rows or columns are.
+bool listed(Oid publication, const char* name, Oid table) {
+  HeapTuple tuple = SearchSysCache2(PUBLICATIONRELMAP, ObjectIdGetDatum(table), ObjectIdGetDatum(publication));
+  if (!HeapTupleIsValid(tuple)) return false;
+  if (!heap_attisnull(tuple, Anum_pg_publication_rel_prqual, nullptr))
+    refuse_incomplete(name, table, "has a row filter for it");
+  if (!heap_attisnull(tuple, Anum_pg_publication_rel_prattrs, nullptr))
+    refuse_incomplete(name, table, "has a column list for it");
+  ReleaseSysCache(tuple);
+  return true;
+}
+
+bool published(const Publication* publication, Oid table) {
+  return publication->alltables || listed(publication->oid, publication->name, table) ||
+         list_member_oid(GetSchemaPublications(get_rel_namespace(table)), publication->oid);
+}
+
+void refuse_partition(const Publication* publication, Oid table) {
+  if (!get_rel_relispartition(table)) return;
+  ListCell* cell;
+  foreach (cell, get_partition_ancestors(table))
+    if (publication->pubviaroot && published(publication, lfirst_oid(cell)))
+      ereport(ERROR,
+              (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+               errmsg("table %s cannot be a source: its changes are published as those of %s", table_name(table),
+                      table_name(lfirst_oid(cell))),
+               errhint("Select from %s, with the partition's bounds as the condition.", table_name(lfirst_oid(cell)))));
+}
+
+}  // namespace
+
+void publish_table(Oid table) {
+  const char* name = publication_name();
+  const char* quoted = quote_identifier(name);
+  if (!OidIsValid(get_publication_oid(name, true)))
+    execute(psprintf("CREATE PUBLICATION %s FOR TABLE anabranch.ddl WITH (publish_via_partition_root = true)", quoted));
+  Publication* publication = GetPublicationByName(name, false);
+  const PublicationActions& actions = publication->pubactions;
+  if (!actions.pubinsert || !actions.pubupdate || !actions.pubdelete || !actions.pubtruncate)
+    refuse_incomplete(name, table, "leaves out an operation");
+  if (get_rel_relkind(table) == RELKIND_PARTITIONED_TABLE && !publication->pubviaroot)
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("publication \"%s\" publishes partitions under their own names", name),
+                    errhint("Run ALTER PUBLICATION %s SET (publish_via_partition_root = true).", quoted)));
+  refuse_partition(publication, table);
+  const Oid ddl = get_relname_relid("ddl", get_namespace_oid("anabranch", false));
+  if (!published(publication, ddl)) execute(psprintf("ALTER PUBLICATION %s ADD TABLE anabranch.ddl", quoted));
+  if (published(publication, table)) return;
+  const bool partitioned = get_rel_relkind(table) == RELKIND_PARTITIONED_TABLE;
+  const char* command =
+      psprintf("ALTER PUBLICATION %s ADD TABLE %s%s", quoted, partitioned ? "" : "ONLY ", table_name(table));
+  if (!pg_class_ownercheck(table, GetUserId()))
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("table %s is not published, and only its owner may have it published", table_name(table)),
+                    errhint("Ask an administrator to run %s.", command)));
+  execute(command);
+}
+
+}  // namespace anabranch

@@ -1,0 +1,31 @@
+// The statements that keep a copy, assembled as text round the trees that rewrite.cpp makes.
+//
+//   core   the definition's FROM and WHERE over delta relations: group expressions, arguments of aggregates, weight
+//   fold   SELECT over the core, grouped, of signed partial counters; for class rows, rows with their keys
+//   merge  INSERT ... SELECT FROM folded ON CONFLICT; returns ctid and count of rows whose count has come to 0 or below
+//   shown  the view: final expressions over the counters
+//
+// `folded` is the ephemeral relation that holds the fold's result.
+#pragma once
+
+#include "extension/query.hpp"
+
+namespace anabranch {
+
+struct Statements {
+  const char* columns;      // of the state table, as CREATE TABLE takes them
+  const char* key_columns;  // of its unique index
+  const char* fold;
+  const char* merge;
+  const char* shown;
+};
+
+/// Assembles the statements of a definition whose sources have their columns and keys. `state` is the quoted, qualified
+/// name of the state table. Uses the definition up: its trees are changed. Raises when an aggregate is not kept or a
+/// type cannot be a group key.
+Statements make_statements(Definition* definition, const char* state);
+
+/// Name and type of a column as in CREATE TABLE, in search of nothing.
+const char* column_definition(const char* name, Oid type, int32 modifier, Oid collation);
+
+}  // namespace anabranch
