@@ -1,0 +1,81 @@
+\set ECHO none
+-- The functions a sidecar calls, without a sidecar. A slot cannot be made in a transaction that has written.
+SELECT FROM pg_create_logical_replication_slot('anabranch_batches', 'anabranch_decoder') \gset
+SELECT FROM pg_create_logical_replication_slot('anabranch_other', 'test_decoding') \gset
+\i test/fixture/start.sql
+\i test/fixture/copies.sql
+SELECT plan(32);
+CREATE ROLE owner_of_copy;
+CREATE TABLE facts (id int PRIMARY KEY, n int);
+GRANT SELECT ON facts TO owner_of_copy;
+SELECT define('sums', 'facts', '{n}', '{id}') IS NULL AS ignore \gset
+ALTER VIEW sums OWNER TO owner_of_copy;
+
+SELECT throws_ok($$SELECT * FROM anabranch.begin_batch('home', 1)$$, 'AN002', 'source "home" has not been started', 'a batch needs a sidecar that was announced');
+SELECT throws_ok($$SELECT anabranch.start_sidecar('away', 'anabranch_batches', 'p', 'h', 1, '0')$$, '22023', 'unknown source "away"', 'the only source is home');
+SELECT throws_ok($$SELECT anabranch.start_sidecar('home', 'no_such_slot', 'p', 'h', 1, '0')$$, '42704', 'replication slot "no_such_slot" does not exist', 'a slot must exist');
+SELECT throws_ok($$SELECT anabranch.start_sidecar('home', 'anabranch_other', 'p', 'h', 1, '0')$$, '42809', NULL, 'and be one of our decoder');
+SELECT is((SELECT (token, lsn) FROM anabranch.start_sidecar('home', 'anabranch_batches', 'p', 'h', 1, '0'))::text,
+  (SELECT (1::bigint, confirmed_flush_lsn) FROM pg_replication_slots WHERE slot_name = 'anabranch_batches')::text, 'the first starts where the slot is');
+SELECT is((SELECT token FROM anabranch.start_sidecar('home', 'anabranch_batches', 'p', 'h', 2, '0')), 2::bigint, 'the next gets a newer token');
+SELECT throws_ok($$SELECT * FROM anabranch.begin_batch('home', 1)$$, 'AN001', NULL, 'and fences the first');
+SELECT throws_ok($$SELECT anabranch.end_batch('home', 1, '0/1', now(), 1, 1)$$, 'AN001', NULL, 'at the end of a batch as well');
+SELECT throws_ok($$SELECT anabranch.heartbeat('home', 1)$$, 'AN001', NULL, 'and in its signs of life');
+
+SELECT is((SELECT snapshot FROM anabranch.begin_batch('home', 2))::text, pg_current_snapshot()::text, 'a batch is told what is visible');
+SELECT ok((SELECT flush_lsn FROM anabranch.begin_batch('home', 2)) <= pg_current_wal_insert_lsn(), 'and what is on disk');
+SELECT lives_ok($$SELECT anabranch.end_batch('home', 2, 'F/10', '2026-01-01', 3, 40)$$, 'a batch ends');
+SELECT is((SELECT (lsn, commit_time, applied_transactions, applied_rows) FROM anabranch.source)::text,
+  ('F/10'::pg_lsn, '2026-01-01'::timestamptz, 3::bigint, 40::bigint)::text, 'and has recorded position, time and counts');
+SELECT lives_ok($$SELECT anabranch.end_batch('home', 2, 'F/5', NULL, 0, 0)$$, 'a batch may hold nothing');
+SELECT is((SELECT (lsn, commit_time, applied_transactions, applied_rows) FROM anabranch.source)::text,
+  ('F/10'::pg_lsn, '2026-01-01'::timestamptz, 3::bigint, 40::bigint)::text, 'no position moves back, and the time stays');
+SAVEPOINT undone;
+SELECT anabranch.end_batch('home', 2, 'F/20', NULL, 1, 1) IS NULL AS ignore \gset
+ROLLBACK TO undone;
+SELECT lives_ok($$SELECT anabranch.begin_batch('home', 2)$$, 'after a rollback the row is found again');
+UPDATE anabranch.source SET applied_rows = 0;
+SELECT lives_ok($$SELECT anabranch.end_batch('home', 2, 'F/30', NULL, 0, 7)$$, 'and after somebody else has written it');
+SELECT is((SELECT (lsn, applied_rows) FROM anabranch.source)::text, ('F/30'::pg_lsn, 7::bigint)::text, 'with nothing lost');
+DO $$
+BEGIN
+  FOR i IN 1..200 LOOP
+    PERFORM anabranch.begin_batch('home', 2);
+    PERFORM anabranch.end_batch('home', 2, 'F/30', NULL, 1, 1);
+  END LOOP;
+END
+$$;
+SELECT is((SELECT applied_rows FROM anabranch.source), 207::bigint, 'versions of the row that are still there are not mistaken for it');
+
+SELECT is((SELECT string_agg(name || ' ' || state || ' ' || lsn || ' ' || relation_name || ' ' || columns::text || ' ' || key::text || coalesce(problem, ''), ',')
+           FROM anabranch.copies_to_apply()), 'public.sums live F/30 public.facts {1,2} {1}', 'a live copy is where the source is');
+REVOKE SELECT ON facts FROM owner_of_copy;
+SELECT is((SELECT problem FROM anabranch.copies_to_apply()), 'role owner_of_copy may not read every column it needs of table public.facts', 'a right that its owner has lost is told');
+GRANT SELECT ON facts TO owner_of_copy;
+ALTER TABLE facts ENABLE ROW LEVEL SECURITY;
+SELECT is((SELECT problem FROM anabranch.copies_to_apply()), 'row-level security of table public.facts applies to role owner_of_copy', 'and row-level security');
+ALTER TABLE facts DISABLE ROW LEVEL SECURITY;
+
+SELECT throws_ok($$SELECT anabranch.set_aside('sums'::regclass, 'happy', NULL, NULL, NULL)$$, '22023', 'a copy cannot be set aside as "happy"', 'a copy is set aside for one of the known reasons');
+SELECT throws_ok($$SELECT anabranch.set_aside(1, 'failed', NULL, NULL, NULL)$$, '42704', NULL, 'and only if it is one');
+SELECT anabranch.set_aside('sums'::regclass, 'failed', NULL, '22012', 'division by zero', 'F/40') IS NULL AS ignore \gset
+SELECT is((SELECT (state, lsn, sqlstate, reason, failed_lsn) FROM anabranch.progress)::text, '(failed,F/30,22012,"division by zero",F/40)', 'it keeps the position that it had');
+SELECT anabranch.set_copy_position('sums'::regclass, 'F/50') IS NULL AS ignore \gset
+SELECT anabranch.set_copy_position('sums'::regclass, 'F/45') IS NULL AS ignore \gset
+SELECT is((SELECT lsn FROM anabranch.copies_to_apply()), 'F/50'::pg_lsn, 'and moves on alone, never back');
+SELECT throws_ok($$SELECT anabranch.set_copy_position(1, 'F/45')$$, '42704', NULL, 'a copy that is not there does not move');
+DELETE FROM anabranch.progress;
+SELECT is_empty('SELECT * FROM anabranch.copies_to_apply()', 'an unbound copy is not applied');
+
+INSERT INTO anabranch.progress (copy, state, lsn) VALUES ('sums', 'live', '0/1');
+UPDATE anabranch.source SET lsn = '0/5';
+SELECT is((SELECT lsn FROM anabranch.start_sidecar('home', 'anabranch_batches', 'p', 'h', 3, '0')),
+  (SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'anabranch_batches'), 'a slot that has moved on without us is followed');
+SELECT alike((SELECT state || ' ' || sqlstate || ' ' || reason FROM anabranch.progress), 'stale AN004 the changes between 0/5 and %/% are lost:%', 'and the copies say what they have lost');
+UPDATE anabranch.source SET system_identifier = '1';
+SELECT lives_ok($$SELECT anabranch.start_sidecar('home', 'anabranch_batches', 'p', 'h', 3, '0')$$, 'files may come from another cluster');
+SELECT is((SELECT state FROM anabranch.copies), 'unbound', 'but no position does');
+SELECT * FROM finish();
+ROLLBACK;
+SELECT FROM pg_drop_replication_slot('anabranch_batches') \gset
+SELECT FROM pg_drop_replication_slot('anabranch_other') \gset
