@@ -43,7 +43,7 @@ clean: decoder/clean
 # A throwaway cluster of the installed server, or the one that PGHOST and PGPORT name. A server that knows the list of
 # allowed output plugins has to be told of ours.
 PLUGINS    = $(if $(shell grep output_plugin_libraries $(datadir)/postgresql.conf.sample),-o output_plugin_libraries=$(EXTENSION)_decoder)
-IN_CLUSTER = $(if $(PGHOST)$(PGPORT),,pg_virtualenv -v $(MAJORVERSION) -o wal_level=logical $(PLUGINS))
+IN_CLUSTER = $(if $(PGHOST)$(PGPORT),,pg_virtualenv -v $(MAJORVERSION) -o wal_level=logical -o max_prepared_transactions=10 $(PLUGINS))
 installcheck:
 	$(IN_CLUSTER) $(MAKE) regress
 regress:
