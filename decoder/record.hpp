@@ -279,10 +279,11 @@ struct Fragment {
   uint64_t offset = 0;
   uint64_t total = 0;
   std::string_view data;
+  uint32_t relation = 0;
 
   size_t size() const {
     return number_size(1, before) + number_size(2, number) + number_size(3, offset) + number_size(4, total) +
-           text_size(5, data);
+           text_size(5, data) + number_size(6, relation);
   }
   void write(wire::Writer& writer) const {
     write_number(writer, 1, before);
@@ -290,6 +291,7 @@ struct Fragment {
     write_number(writer, 3, offset);
     write_number(writer, 4, total);
     write_text(writer, 5, data);
+    write_number(writer, 6, relation);
   }
 };
 

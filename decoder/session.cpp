@@ -198,8 +198,8 @@ void Session::send(const Work& work) {
   auto before_kind = !work.has_before      ? record::BeforeKind::none
                      : work.before_is_full ? record::BeforeKind::full
                                            : record::BeforeKind::key;
-  if (entry->before.large_count) send_fragments(entry->before, true);
-  if (entry->after.large_count) send_fragments(entry->after, false);
+  if (entry->before.large_count) send_fragments(entry->before, true, oid);
+  if (entry->after.large_count) send_fragments(entry->after, false, oid);
   ++changes_;
   switch (work.operation) {
     case Operation::insert:
@@ -212,13 +212,13 @@ void Session::send(const Work& work) {
   }
 }
 
-void Session::send_fragments(const Row& row, bool is_before) {
+void Session::send_fragments(const Row& row, bool is_before, uint32_t relation) {
   for (int i = 0; i < row.large_count; ++i) {
     const Field& field = row.large[i];
     for (size_t offset = 0; offset < field.value.size; offset += fragment_size) {
       size_t size = Min(fragment_size, field.value.size - offset);
       append(record::Fragment{is_before, field.column->number, offset, field.value.size,
-                              std::string_view(field.value.data + offset, size)});
+                              std::string_view(field.value.data + offset, size), relation});
     }
   }
 }

@@ -47,7 +47,7 @@ class Session {
   Verdict judge(Work* work);
   void prepare(Work* work);
   void send(const Work& work);
-  void send_fragments(const Row& row, bool is_before);
+  void send_fragments(const Row& row, bool is_before, uint32_t relation);
   void skipped();
 
   template <typename Body>

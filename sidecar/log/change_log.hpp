@@ -84,6 +84,7 @@ struct ChangeDetails {
   bool restart_identity = false;
   bool transactional = false;  // message. Any role can write one: never take it for an order
   std::string_view prefix, content;
+  uint64_t omitted_bytes = 0;  // message: size of a content that was too large to be sent; `content` is then empty
 };
 
 // One change. `before` and `after` are rows: protobuf messages whose field numbers are Column::number, as the decoder

@@ -348,6 +348,9 @@ MessageRecord read_message(std::string_view body) {
       case 4:
         message.lsn = Lsn(number_of(field));
         break;
+      case 5:
+        message.omitted_bytes = number_of(field);
+        break;
     }
   });
   return message;

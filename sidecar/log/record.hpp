@@ -75,6 +75,7 @@ struct MessageRecord {
   bool transactional = false;
   std::string_view prefix, content;
   Lsn lsn;
+  uint64_t omitted_bytes = 0;  // size of a content too large to be sent
 };
 
 struct FragmentRecord {

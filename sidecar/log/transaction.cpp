@@ -99,7 +99,8 @@ void TransactionReader::read_record(const RecordView& record) {
   if (record.kind == RecordKind::commit) return commit(record.body);
   crc_.add(record.payload);
   if (dropped_ && record.kind != RecordKind::relation && record.kind != RecordKind::unselected) return;
-  const bool is_change = record.kind != RecordKind::relation && record.kind != RecordKind::fragment;
+  const bool is_change =
+      record.kind != RecordKind::begin && record.kind != RecordKind::relation && record.kind != RecordKind::fragment;
   if (!dropped_ && is_change && piece_ == nullptr) open_piece();
   if (piece_ != nullptr) piece_->bytes += record.payload.size();
   switch (record.kind) {
@@ -215,6 +216,7 @@ void TransactionReader::message(std::string_view body) {
   details.transactional = record.transactional;
   details.prefix = record.prefix;
   details.content = record.content;
+  details.omitted_bytes = record.omitted_bytes;
   piece_->bytes += sizeof(ChangeDetails);
   if (!open_) {
     close_piece();
@@ -243,7 +245,7 @@ void TransactionReader::fragment(std::string_view body) {
     value.number = record.number;
     value.total = record.total;
     uint64_t held = 0;
-    for (const FragmentedValue& other : fragments_) held += other.bytes.capacity();
+    for (const FragmentedValue& other : fragments_) held += other.kept ? other.total : 0;
     value.wanted = is_wanted(*wanted_, record.relation, record.number);
     value.kept = value.wanted && held <= value_bytes_max_ && record.total <= value_bytes_max_ - held;
     if (value.kept) value.bytes.reserve(record.total);

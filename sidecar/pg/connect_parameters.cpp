@@ -49,11 +49,9 @@ std::vector<const char*> Parameters::values() const {
 
 std::string Parameters::description() const {
   std::string text;
-  for (const auto& [keyword, value] : values_) {
-    if (std::find(std::begin(described), std::end(described), keyword) == std::end(described)) continue;
-    if (!text.empty()) text += ' ';
-    text += keyword + '=' + value;
-  }
+  for (const std::string_view keyword : described)
+    for (const auto& [given, value] : values_)
+      if (given == keyword) text += (text.empty() ? "" : " ") + given + '=' + value;
   return text.empty() ? "libpq's defaults" : text;
 }
 
