@@ -11,6 +11,7 @@ extern "C" {
 }
 
 #include "extension/elevated.hpp"
+#include "extension/publication.hpp"
 
 namespace anabranch {
 
@@ -38,15 +39,24 @@ void tell_sidecar(const char* word) {
 
 namespace {
 
-// `work` is the name of a function of the catalog that takes the copy's OID.
-void carry_out(Oid copy, const char* work, const char* word) {
-  require_control(copy);
+// Runs a statement about the copy as the extension's owner; the OIDs in its first column are returned as a list.
+List* run_for(Oid copy, const char* function) {
+  List* found = NIL;
+  MemoryContext caller = CurrentMemoryContext;
   as_extension_owner([&] {
-    const char* statement = psprintf("SELECT anabranch.%s(%u)", work, copy);
+    const char* statement = psprintf("%s(%u)", function, copy);
     const int result = SPI_execute(statement, false, 0);
     if (result < 0) elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
+    MemoryContext ours = MemoryContextSwitchTo(caller);
+    for (uint64 i = 0; i < SPI_processed; i++) {
+      bool is_null;
+      const Datum value = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
+      if (!is_null && SPI_gettypeid(SPI_tuptable->tupdesc, 1) == OIDOID)
+        found = lappend_oid(found, DatumGetObjectId(value));
+    }
+    MemoryContextSwitchTo(ours);
   });
-  tell_sidecar(word);
+  return found;
 }
 
 }  // namespace
@@ -60,20 +70,37 @@ PG_FUNCTION_INFO_V1(anabranch_resume);
 }
 ANABRANCH_EXPORTS_END
 
+using namespace anabranch;
+
 // drop_aggregate_table(copy regclass) -> void
 Datum anabranch_drop_aggregate_table(PG_FUNCTION_ARGS) {
-  anabranch::carry_out(PG_GETARG_OID(0), "carry_out_drop", "drop");
+  const Oid copy = PG_GETARG_OID(0);
+  require_control(copy);
+  run_for(copy, "SELECT anabranch.carry_out_drop");
+  tell_sidecar("drop");
   PG_RETURN_VOID();
 }
 
 // pause(copy regclass) -> void
 Datum anabranch_pause(PG_FUNCTION_ARGS) {
-  anabranch::carry_out(PG_GETARG_OID(0), "carry_out_pause", "pause");
+  const Oid copy = PG_GETARG_OID(0);
+  require_control(copy);
+  run_for(copy, "SELECT anabranch.carry_out_pause");
+  tell_sidecar("pause");
   PG_RETURN_VOID();
 }
 
 // resume(copy regclass) -> void
+//
+// Sees to the publication as well: a dump does not say that it has anabranch's own table.
 Datum anabranch_resume(PG_FUNCTION_ARGS) {
-  anabranch::carry_out(PG_GETARG_OID(0), "carry_out_resume", "resume");
+  const Oid copy = PG_GETARG_OID(0);
+  require_control(copy);
+  run_for(copy, "SELECT anabranch.carry_out_resume");
+  ListCell* cell;
+  foreach (cell, run_for(copy, "SELECT relation FROM anabranch.relations_of")) publish_table(lfirst_oid(cell));
+  // The columns may have other numbers now; a session that has applied to the copy remembers the old ones.
+  CacheInvalidateRelcacheByRelid(copy);
+  tell_sidecar("resume");
   PG_RETURN_VOID();
 }

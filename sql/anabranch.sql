@@ -570,7 +570,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   -- A table that publishes updates and has no replica identity at all refuses UPDATE and DELETE: nothing can be missed.
   SELECT CASE
     WHEN c.relreplident = 'f' OR i.names IS NULL THEN NULL
-    WHEN $5 = 'full' THEN format('the replica identity of table %s is not FULL', $1::regclass)
+    WHEN $5 = 'full' THEN format('the replica identity of table %1$s is not FULL; run ALTER TABLE %1$s REPLICA IDENTITY FULL', $1::regclass)
     WHEN NOT (SELECT array_agg(a.attname) FROM pg_attribute AS a
               WHERE a.attrelid = $2 AND a.attnum = ANY (CASE WHEN $4 = '{}' THEN $3 ELSE $4 END)) <@ i.names
       THEN format('the replica identity of table %s does not have the columns that the copy needs', $1::regclass)
@@ -629,6 +629,17 @@ $$;
 COMMENT ON FUNCTION anabranch.misfits(oid, oid, int2[], text[]) IS
   'how a source no longer is what a copy was defined for; NULL when it is';
 
+CREATE FUNCTION anabranch.warn_stale(copies regclass[], reason text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE WARNING '% now stale: %', CASE cardinality($1) WHEN 1 THEN 'copy ' ELSE 'copies ' END || array_to_string($1, ', ')
+                                  || CASE cardinality($1) WHEN 1 THEN ' is' ELSE ' are' END, $2
+    USING HINT = 'Where rows came or went, fill the copy again with anabranch.resume. '
+                 'Where a column changed, undo that first, or drop the copy and create it anew.';
+END
+$$;
+COMMENT ON FUNCTION anabranch.warn_stale(regclass[], text) IS 'tells whoever gave a command what it did to copies';
+
 CREATE FUNCTION anabranch.record_ddl(relation oid, tag text, identity text, stale regclass[], reason text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -636,10 +647,7 @@ DECLARE
 BEGIN
   INSERT INTO anabranch.ddl AS d (relation, tag, identity, stale, reason) VALUES ($1, $2, $3, $4, $5) RETURNING d.id INTO record_id;
   DELETE FROM anabranch.ddl AS d WHERE d.id = record_id;
-  RAISE WARNING '% now stale: %', CASE cardinality($4) WHEN 1 THEN 'copy ' ELSE 'copies ' END || array_to_string($4, ', ')
-                                  || CASE cardinality($4) WHEN 1 THEN ' is' ELSE ' are' END, $5
-    USING HINT = 'Where rows came or went, fill the copy again with anabranch.resume. '
-                 'Where a column changed, undo that first, or drop the copy and create it anew.';
+  PERFORM anabranch.warn_stale($4, $5);
 END
 $$;
 COMMENT ON FUNCTION anabranch.record_ddl(oid, text, text, regclass[], text) IS
@@ -721,7 +729,7 @@ BEGIN
   FOR member IN
     SELECT p.pubname, r.prrelid::regclass AS relation
     FROM pg_publication AS p JOIN pg_publication_rel AS r ON r.prpubid = p.oid
-    WHERE p.pubname = (SELECT s.publication FROM anabranch.source AS s WHERE s.name = 'home')
+    WHERE p.pubname = coalesce((SELECT s.publication FROM anabranch.source AS s WHERE s.name = 'home'), 'anabranch')
       AND r.prrelid = ANY ($1)
       AND NOT EXISTS (SELECT FROM anabranch.definition_source AS s WHERE s.relation = r.prrelid)
   LOOP
@@ -786,6 +794,47 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.keep_grants(oid[]) IS 'lets the owner of a copy, and only him, read its state table';
 
+CREATE FUNCTION anabranch.unpublished(relation oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE
+    WHEN p.oid IS NULL THEN format('there is no publication "%s" any more', named.publication)
+    WHEN NOT (p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate)
+      THEN format('publication "%s" leaves out an operation', p.pubname)
+    WHEN NOT p.puballtables
+     AND NOT EXISTS (SELECT FROM pg_publication_rel AS r
+                     WHERE r.prpubid = p.oid AND r.prrelid = c.oid AND r.prqual IS NULL AND r.prattrs IS NULL)
+     AND NOT EXISTS (SELECT FROM pg_publication_namespace AS n WHERE n.pnpubid = p.oid AND n.pnnspid = c.relnamespace)
+      THEN format('publication "%s" no longer has every change of table %s', p.pubname, c.oid::regclass)
+  END
+  FROM (SELECT coalesce((SELECT s.publication FROM anabranch.source AS s WHERE s.name = 'home'), 'anabranch')) AS named (publication)
+  CROSS JOIN pg_class AS c
+  LEFT JOIN pg_publication AS p ON p.pubname = named.publication
+  WHERE c.oid = $1
+$$;
+COMMENT ON FUNCTION anabranch.unpublished(oid) IS 'why changes of a table do not reach the sidecar; NULL when they do';
+
+-- Here a record in the stream would be no use: the table of records is published no better than the others.
+CREATE FUNCTION anabranch.judge_publication(relations oid[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found record;
+BEGIN
+  FOR found IN
+    SELECT array_agg(DISTINCT s.copy) AS copies, gap
+    FROM anabranch.definition_source AS s JOIN anabranch.progress AS p ON p.copy = s.copy
+    CROSS JOIN LATERAL anabranch.unpublished(s.relation) AS gap
+    WHERE p.state <> 'stale' AND gap IS NOT NULL AND s.relation = ANY ($1)
+    GROUP BY gap
+  LOOP
+    UPDATE anabranch.progress AS p
+    SET state = 'stale', sqlstate = 'AN004', reason = found.gap || '; fill the copy again with anabranch.resume', changed_at = now()
+    WHERE p.copy = ANY (found.copies);
+    PERFORM anabranch.warn_stale(found.copies, found.gap);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION anabranch.judge_publication(oid[]) IS 'makes the copies stale whose sources are no longer published in full';
+
 CREATE FUNCTION anabranch.judge_command(tag text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -797,6 +846,10 @@ DECLARE
   retyped     oid[];
   found       record;
 BEGIN
+  IF judge_command.tag LIKE '%PUBLICATION' OR judge_command.tag = 'DROP OWNED' THEN
+    PERFORM anabranch.judge_publication(ARRAY(SELECT DISTINCT s.relation FROM anabranch.definition_source AS s));
+    RETURN;
+  END IF;
   touched := ARRAY(SELECT DISTINCT c.objid FROM pg_event_trigger_ddl_commands() AS c
                    WHERE c.classid = 'pg_class'::regclass AND c.objid IS NOT NULL);
 
@@ -860,6 +913,8 @@ BEGIN
     PERFORM anabranch.record_ddl(found.relation, judge_command.tag, found.relation::text, found.copies, found.reason);
   END LOOP;
 
+  PERFORM anabranch.judge_publication(sources);
+
   INSERT INTO anabranch.unsettled AS u (relation, leaf, tag)
   SELECT s.relation, s.relation, judge_command.tag FROM anabranch.definition_source AS s
   WHERE s.relation = ANY (touched) AND anabranch.source_gap(s.relation, s.columns, s.key, s.old_rows) IS NOT NULL
@@ -879,8 +934,7 @@ BEGIN
   LOOP
     RAISE WARNING '%', found.gap
       USING DETAIL = 'An UPDATE or DELETE there would make the copies that need it stale.',
-            HINT = CASE WHEN found.gap LIKE '%FULL' THEN format('ALTER TABLE %s REPLICA IDENTITY FULL;', found.leaf)
-                        ELSE 'Give it the replica identity that the other partitions have.' END;
+            HINT = 'Give it the replica identity that the other partitions have.';
   END LOOP;
 
   IF NOT touches_all THEN
@@ -989,7 +1043,8 @@ COMMENT ON FUNCTION anabranch.follow_drop() IS 'event trigger: see judge_drop';
 
 CREATE EVENT TRIGGER anabranch_follow_command ON ddl_command_end
   WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER FOREIGN TABLE', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA',
-               'ALTER TYPE', 'ALTER DOMAIN', 'ALTER COLLATION', 'ALTER SCHEMA', 'ALTER EXTENSION')
+               'ALTER TYPE', 'ALTER DOMAIN', 'ALTER COLLATION', 'ALTER SCHEMA', 'ALTER EXTENSION',
+               'ALTER PUBLICATION', 'DROP PUBLICATION', 'DROP OWNED')
   EXECUTE FUNCTION anabranch.follow_command();
 COMMENT ON EVENT TRIGGER anabranch_follow_command IS 'keeps anabranch''s copies and shadows in step with data definition';
 CREATE EVENT TRIGGER anabranch_follow_drop ON sql_drop EXECUTE FUNCTION anabranch.follow_drop();
@@ -1066,6 +1121,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION anabranch.rebind(oid) IS 'ties a definition to the columns and shadows of its sources as they are numbered now';
+
+CREATE FUNCTION anabranch.relations_of(copy oid, OUT relation oid) RETURNS SETOF oid
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  SELECT s.relation FROM anabranch.definition_source AS s JOIN pg_class AS c ON c.oid = s.relation WHERE s.copy = $1
+$$;
+COMMENT ON FUNCTION anabranch.relations_of(oid) IS 'the tables that a copy reads, as far as they are there';
 
 CREATE FUNCTION anabranch.carry_out_resume(copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -1208,9 +1269,11 @@ SELECT d.copy, v.relowner::pg_catalog.regrole AS owner, coalesce(p.state, 'unbou
        CASE WHEN p.state = 'filling' THEN pg_catalog.make_interval(
          secs => greatest(p.fill_rows_total - p.fill_rows, 0) / nullif(rate.fill_rows_per_second, 0)) END AS fill_time_left,
        p.sqlstate, p.reason, p.failed_lsn,
-       (SELECT pg_catalog.min(coalesce(anabranch.misfits(d.copy, s.relation, s.columns, s.column_definitions),
-                                       anabranch.unreadable(v.relowner, s.relation, s.columns)))
-        FROM anabranch.definition_source AS s WHERE s.copy = d.copy) AS problem,
+       -- An unbound copy's columns may have other numbers than before the dump; resume finds them.
+       CASE WHEN p.copy IS NOT NULL THEN
+         (SELECT pg_catalog.min(coalesce(anabranch.misfits(d.copy, s.relation, s.columns, s.column_definitions),
+                                         anabranch.unreadable(v.relowner, s.relation, s.columns)))
+          FROM anabranch.definition_source AS s WHERE s.copy = d.copy) END AS problem,
        ARRAY(SELECT s.relation FROM anabranch.definition_source AS s WHERE s.copy = d.copy ORDER BY s.ordinal) AS sources,
        d.state AS state_table, d.id, d.created_at, p.live_since, p.changed_at, d.query
 FROM anabranch.definition AS d

@@ -32,7 +32,7 @@ ALTER TABLE items REPLICA IDENTITY NOTHING;
 SELECT is(take_recorded(), 'nothing', 'without any replica identity a published table refuses what could be missed');
 
 ALTER TABLE logs REPLICA IDENTITY DEFAULT;
-SELECT is(take_recorded(), 'whole: the replica identity of table public.logs is not FULL', 'a copy that needs whole old rows must get them');
+SELECT is(take_recorded(), 'whole: the replica identity of table public.logs is not FULL; run ALTER TABLE public.logs REPLICA IDENTITY FULL', 'a copy that needs whole old rows must get them');
 ALTER TABLE logs REPLICA IDENTITY FULL;
 ALTER TABLE logs DROP CONSTRAINT logs_pkey;
 SELECT is(take_recorded(), 'nothing', 'and then needs no key');

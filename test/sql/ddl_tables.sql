@@ -1,7 +1,7 @@
 \set ECHO none
 \i test/fixture/start.sql
 \i test/fixture/copies.sql
-SELECT plan(22);
+SELECT plan(23);
 
 CREATE ROLE tenant;
 CREATE ROLE reader;
@@ -50,9 +50,14 @@ SELECT is(take_recorded(), 'renamed: table public.heirs was dropped from table p
 ALTER TABLE mine ENABLE ROW LEVEL SECURITY;
 SELECT is(take_recorded(), 'renamed: row-level security of table public.mine now applies to role reader', 'row-level security would hide rows from the owner of the copy');
 ALTER TABLE mine DISABLE ROW LEVEL SECURITY;
+SELECT throws_ok('ALTER TABLE mine SET UNLOGGED', '55000', NULL, 'PostgreSQL keeps published tables logged');
+DROP PUBLICATION anabranch;
+UPDATE anabranch.progress SET state = 'live';
 ALTER TABLE mine SET UNLOGGED;
 SELECT is(take_recorded(), 'renamed: table public.mine is no longer logged', 'changes of an unlogged table are not in the stream');
 ALTER TABLE mine SET LOGGED;
+CREATE PUBLICATION anabranch FOR TABLE anabranch.ddl, mine;
+UPDATE anabranch.progress SET state = 'live';
 SELECT is(take_recorded(), 'nothing', 'and are again when it is logged');
 
 SET LOCAL session_replication_role = replica;

@@ -59,6 +59,7 @@ INSERT INTO anabranch.progress (copy, state, lsn) VALUES ('sums', 'catching_up',
 \! (sleep 0.3; psql -Xqc "UPDATE anabranch.source SET lsn = pg_current_wal_insert_lsn()" -c "UPDATE anabranch.progress SET state = 'live'") &
 SELECT ok(anabranch.wait_for('sums', NULL, '20 s') > '0/20', 'a wait ends when everything that was committed is there');
 SELECT * FROM finish();
+DROP PUBLICATION anabranch;
 DROP VIEW sums;
 DROP TABLE facts, recorded CASCADE;
 DROP FUNCTION define, record, take_recorded CASCADE;
