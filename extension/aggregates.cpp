@@ -2,6 +2,7 @@
 
 extern "C" {
 #include <catalog/pg_aggregate.h>
+#include <catalog/pg_namespace.h>
 #include <utils/regproc.h>
 #include <nodes/nodeFuncs.h>
 #include <utils/fmgroids.h>
@@ -66,7 +67,13 @@ const Known* find_known(Oid function) {
   return nullptr;
 }
 
+// An aggregate that is kept over numeric, here over floating point.
 bool over_floats(const Aggref* aggregate) {
+  bool kept_over_numeric = false;
+  for (const Known& known : known_aggregates)
+    kept_over_numeric =
+        kept_over_numeric || strcmp(get_func_name(known.function), get_func_name(aggregate->aggfnoid)) == 0;
+  if (!kept_over_numeric || get_func_namespace(aggregate->aggfnoid) != PG_CATALOG_NAMESPACE) return false;
   ListCell* cell;
   foreach (cell, aggregate->aggargtypes) {
     const Oid type = getBaseType(lfirst_oid(cell));
@@ -88,8 +95,7 @@ void check_call(const Aggref* aggregate) {
             (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("ORDER BY in an aggregate is not yet kept incrementally"),
              errhint("Sums and counts do not depend on the order: leave it out.")));
   if (find_known(aggregate->aggfnoid) != nullptr) return;
-  if (over_floats(aggregate) && strcmp(get_func_name(aggregate->aggfnoid), "min") != 0 &&
-      strcmp(get_func_name(aggregate->aggfnoid), "max") != 0)
+  if (over_floats(aggregate))
     ereport(ERROR,
             (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s cannot be kept exactly", name),
              errdetail("Sums of floating-point numbers depend on the order in which they are added, and what was "

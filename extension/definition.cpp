@@ -62,6 +62,19 @@ Request resolve(text* name, text* query, bool prepare_sources) {
   return request;
 }
 
+// As CREATE VIEW would, but before anything is made and with the remedy.
+void check_outputs(TupleDesc outputs) {
+  if (outputs->natts == 0)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION), errmsg("a definition needs at least one column")));
+  for (int i = 0; i < outputs->natts; i++) {
+    const char* name = NameStr(TupleDescAttr(outputs, i)->attname);
+    for (int k = 0; k < i; k++)
+      if (strcmp(name, NameStr(TupleDescAttr(outputs, k)->attname)) == 0)
+        ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN), errmsg("column \"%s\" specified more than once", name),
+                        errhint("Name the columns of the definition with AS.")));
+  }
+}
+
 // Rows of a source without a key are told apart by their image, and then all rows of the copy are.
 void identify_all_rows(Definition* definition, bool prepare) {
   const bool keyed = definition->grouped == nullptr;
@@ -192,6 +205,7 @@ Oid create(const Request& request) {
   Definition definition = analyse_query(request.query);
   check_expressions(definition.top);
   TupleDesc expected = ExecCleanTypeFromTL(definition.top->targetList);
+  check_outputs(expected);
   identify_all_rows(&definition, request.prepare_sources);
 
   const char* class_name = definition.grouped != nullptr ? "linear" : "rows";

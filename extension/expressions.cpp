@@ -10,6 +10,11 @@ extern "C" {
 namespace anabranch {
 namespace {
 
+// now() and its kind.
+bool tells_time(Oid function) {
+  return get_func_nargs(function) == 0 && get_func_rettype(function) == TIMESTAMPTZOID;
+}
+
 bool reads_time_zone(Oid function) {
   bool found = get_func_rettype(function) == TIMESTAMPTZOID;
   Oid* types;
@@ -17,6 +22,14 @@ bool reads_time_zone(Oid function) {
   get_func_signature(function, &types, &count);
   for (int i = 0; i < count; i++) found = found || types[i] == TIMESTAMPTZOID;
   return found;
+}
+
+const char* remedy_of(Oid function) {
+  if (tells_time(function)) return "Compare with the current time in the queries on the aggregate table.";
+  if (reads_time_zone(function))
+    return "Name the time zone: take (value AT TIME ZONE 'UTC') in place of a timestamp with time zone.";
+  return "Use an immutable function or operator; for the text of a date an expression such as extract(year FROM "
+         "value).";
 }
 
 bool check_function(Oid function, void*) {
@@ -31,14 +44,10 @@ bool check_function(Oid function, void*) {
                     errdetail("A definition must give the same result whenever it is evaluated."),
                     errhint("Leave it to the queries on the aggregate table. If the function is immutable in truth, "
                             "declare it so with ALTER FUNCTION.")));
-  ereport(ERROR,
-          (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-           errmsg("function %s is not immutable, so its result cannot be kept", name),
-           errdetail("It depends on settings of the session, on the time, or on the contents of tables."),
-           reads_time_zone(function)
-               ? errhint("Name the time zone: take (value AT TIME ZONE 'UTC') in place of a timestamp with time zone.")
-               : errhint("Use an immutable function or operator, for texts of dates an expression such as "
-                         "extract(year FROM value).")));
+  ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                  errmsg("function %s is not immutable, so its result cannot be kept", name),
+                  errdetail("It depends on settings of the session, on the time, or on the contents of tables."),
+                  errhint("%s", remedy_of(function))));
   return false;
 }
 
@@ -50,6 +59,10 @@ bool check_node(Node* node, void* context) {
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("the current time, user or schema cannot be kept"),
                     errdetail("A definition must give the same result whenever it is evaluated."),
                     errhint("Compare with the current time in the queries on the aggregate table.")));
+  if (IsA(node, XmlExpr))
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("XML expressions cannot be kept"),
+                    errdetail("What they make of a timestamp or a bytea depends on settings of the session."),
+                    errhint("Use them in a query on the aggregate table.")));
   if (IsA(node, NextValueExpr)) elog(ERROR, "a definition may not draw from a sequence");
   check_functions_in_node(node, check_function, context);
   return expression_tree_walker(node, ANABRANCH_WALKER(check_node), context);

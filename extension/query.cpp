@@ -41,7 +41,9 @@ void refuse_clauses(const Query* query) {
            errhint("Subqueries in FROM are, when each selects from one table."));
   if (query->hasWindowFuncs)
     REFUSE(("window functions are not yet kept incrementally"), errhint("Use them in a query on the aggregate table."));
-  if (query->hasTargetSRFs) REFUSE(("set-returning functions are not yet kept incrementally"));
+  if (query->hasTargetSRFs)
+    REFUSE(("set-returning functions are not yet kept incrementally"),
+           errhint("Call them in a query on the aggregate table."));
   if (query->distinctClause != NIL)
     REFUSE(("SELECT DISTINCT is not kept"), errhint("GROUP BY the selected columns instead; the result is the same."));
   if (query->groupingSets != NIL)
@@ -157,10 +159,38 @@ void refuse_set_operations(Node* node) {
   refuse_set_operations(operation->rarg);
 }
 
+// Collects the branches of UNION ALL from left to right, and numbers them so.
+void collect_branches(Node* node, List* entries, List** branches) {
+  if (IsA(node, SetOperationStmt)) {
+    auto* operation = reinterpret_cast<SetOperationStmt*>(node);
+    collect_branches(operation->larg, entries, branches);
+    collect_branches(operation->rarg, entries, branches);
+    return;
+  }
+  auto* reference = castNode(RangeTblRef, node);
+  *branches = lappend(*branches, rt_fetch(reference->rtindex, entries));
+  reference->rtindex = list_length(*branches);
+}
+
+// Leaves the range table with the branches; a view's has entries of other kinds. The outputs refer to the first branch.
+void reduce_to_branches(Query* query) {
+  List* branches = NIL;
+  collect_branches(query->setOperations, query->rtable, &branches);
+  query->rtable = branches;
+  ListCell* cell;
+  foreach (cell, query->targetList) {
+    auto* expression = reinterpret_cast<Node*>(lfirst_node(TargetEntry, cell)->expr);
+    if (!IsA(expression, Var)) elog(ERROR, "an output of UNION ALL is no column of its branches");
+    reinterpret_cast<Var*>(expression)->varno = 1;
+    reinterpret_cast<Var*>(expression)->varnosyn = 1;
+  }
+}
+
 // Checks the shape of one level and those below it, and finds the level that aggregates.
 void check_levels(Query* query, bool may_aggregate, Query** grouped) {
   if (query->setOperations != nullptr) {
     refuse_set_operations(query->setOperations);
+    reduce_to_branches(query);
     ListCell* cell;
     foreach (cell, query->rtable) check_levels(lfirst_node(RangeTblEntry, cell)->subquery, false, grouped);
     return;

@@ -387,7 +387,8 @@ Statements make_rows(Definition* definition, const char* state) {
         "SELECT anabranch_key FROM folded WHERE NOT anabranch_present "
         "EXCEPT SELECT anabranch_key FROM folded WHERE anabranch_present))), "
         "merged AS (INSERT INTO %1$s AS state (%2$s, anabranch_key) SELECT %3$s FROM folded "
-        "WHERE anabranch_present ON CONFLICT (anabranch_key) DO UPDATE SET %4$s WHERE ROW(%5$s) *<> ROW(%6$s)) "
+        "WHERE anabranch_present ON CONFLICT (anabranch_key) DO UPDATE SET %4$s WHERE ROW(%5$s)::record *<> "
+        "ROW(%6$s)::record) "
         "SELECT NULL::tid, 0::bigint WHERE false",
         state, kept_names, outputs, updates.c_str(), old_row.c_str(), new_row.c_str());
     statements.shown = psprintf("SELECT %s FROM %s AS state", view_columns.c_str(), state);
