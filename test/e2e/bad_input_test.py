@@ -230,8 +230,7 @@ def test_hostile_names(rig):
             cursor.execute(f"ALTER TABLE {table} REPLICA IDENTITY FULL")
             cursor.execute(f"INSERT INTO {table} VALUES ('a', 1), ('b', 2), ('a', 3)")
             query = f"SELECT {column}, count(*) AS n FROM {table} GROUP BY {column}"
-            tag = "$definition$"
-            cursor.execute("SELECT anabranch.create_aggregate_table(" + rig.literal(copy) + f", {tag}{query}{tag})")
+            cursor.execute("SELECT anabranch.create_aggregate_table(%s, %s)", (copy, query))
             copies[copy] = query
     rig.wait_live(*copies)
     with contextlib.closing(rig.session()) as session, session.cursor() as cursor:

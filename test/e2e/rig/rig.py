@@ -79,10 +79,6 @@ class Rig:
             return error
         raise AssertionError(f"succeeded, and should not have:\n{statement}")
 
-    def literal(self, value):
-        """As a string constant: for statements where % must stay as it is."""
-        return "'" + value.replace("'", "''") + "'"
-
     def allow_only_with_password(self, role):
         """From now on the server asks this role for its password."""
         access = pathlib.Path(self.cluster.path, "data", "pg_hba.conf")
@@ -107,8 +103,7 @@ class Rig:
 
     def create(self, name, query, options=""):
         """Requests a copy; it fills as soon as a sidecar runs."""
-        tag = "$definition$"
-        self.sql(f"SELECT anabranch.create_aggregate_table(%s, {tag}{query}{tag}{options})", (name,))
+        self.sql(f"SELECT anabranch.create_aggregate_table(%s, %s{options})", (name, query))
 
     def state(self, copy):
         """(state, sqlstate, reason) of a copy; ("unbound", None, None) before any sidecar has seen it."""
