@@ -98,19 +98,29 @@ build_steps() {
 }
 metadata_steps() { step "metadata" summary_counts scripts/check-metadata.sh || true; }
 regress_steps() { step "pg_regress with pgTAP" regress_counts regress || true; }
-unit_steps() { step "unit tests" ctest_counts ctest --test-dir build --output-on-failure || true; }
+# Those labelled "database" get a cluster of their own.
+unit_tests() { # DIRECTORY
+  local status=0
+  scripts/cluster.sh create "$private/unit" fsync=off
+  ANABRANCH_TEST_CONNINFO="host=$(scripts/cluster.sh socket "$private/unit") port=5432 user=postgres dbname=postgres" \
+    ctest --test-dir "$1" --output-on-failure || status=$?
+  scripts/cluster.sh destroy "$private/unit"
+  return $status
+}
+
+unit_steps() { step "unit tests" ctest_counts unit_tests build || true; }
 sanitize_steps() {
   local fuzzer
   # Clang for ASan and UBSan: the fuzzers need it, and a second compiler reads the code with other eyes.
   if step "build with ASan and UBSan" one configure_and_build build-asan -DCMAKE_CXX_COMPILER="$(compgen -c clang++- | sort -V | tail -n 1)" \
     -DANABRANCH_SANITIZE=address,undefined -DANABRANCH_FUZZ=ON; then
-    step "unit tests under ASan and UBSan" ctest_counts ctest --test-dir build-asan --output-on-failure || true
+    step "unit tests under ASan and UBSan" ctest_counts unit_tests build-asan || true
     for fuzzer in build-asan/*_fuzz; do
       [ ! -x "$fuzzer" ] || step "${fuzzer##*/} for $FUZZ_SECONDS s" one fuzz "$fuzzer" || true
     done
   fi
   if step "build with TSan" one configure_and_build build-tsan -DANABRANCH_SANITIZE=thread; then
-    step "unit tests under TSan" ctest_counts ctest --test-dir build-tsan --output-on-failure || true
+    step "unit tests under TSan" ctest_counts unit_tests build-tsan || true
   fi
 }
 e2e_steps() {

@@ -261,7 +261,10 @@ Result Connection::Impl::last_result() {
   std::unique_ptr<PGresult, void (*)(PGresult*)> last(nullptr, PQclear), failed(nullptr, PQclear);
   while (auto result = next_result(stop)) {
     const bool copy = PQresultStatus(result.get()) == PGRES_COPY_BOTH;
-    (succeeded(result.get()) ? last : failed) = std::move(result);
+    if (succeeded(result.get()))
+      last = std::move(result);
+    else if (!failed)
+      failed = std::move(result);
     if (copy || PQstatus(connection.get()) == CONNECTION_BAD) break;  // a stream has begun, its results come at its end
   }
   if (failed) throw error_of(failed.get());
@@ -357,6 +360,7 @@ std::vector<Result> Connection::collect() {
       auto result = impl_->next_result(impl_->stop);
       if (PQstatus(handle()) == CONNECTION_BAD && !(result && succeeded(result.get()))) {
         impl_->pending = 0;
+        if (failure) throw *failure;  // why the server closed it
         if (result) throw impl_->error_of(result.get());
         impl_->throw_lost("the server closed the connection");
       }
