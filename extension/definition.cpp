@@ -11,7 +11,6 @@
 extern "C" {
 #include <parser/parse_relation.h>
 #include <executor/executor.h>
-#include <commands/async.h>
 #include <nodes/nodeFuncs.h>
 #include <utils/acl.h>
 #include <utils/varlena.h>
@@ -20,6 +19,7 @@ extern "C" {
 #include "extension/elevated.hpp"
 #include "extension/expressions.hpp"
 #include "extension/publication.hpp"
+#include "extension/requests.hpp"
 #include "extension/rewrite.hpp"
 #include "extension/shadow.hpp"
 #include "extension/settings.hpp"
@@ -82,8 +82,8 @@ void identify_all_rows(Definition* definition, bool prepare) {
   ListCell* cell;
   foreach (cell, definition->sources) {
     auto* source = static_cast<Source*>(lfirst(cell));
-    check_columns(source);
     identify_rows(source, keyed ? RowIdentity::key : RowIdentity::image, prepare);
+    check_columns(source);
     key_missing = key_missing || source->key == NIL;
   }
   if (!keyed || !key_missing) return;
@@ -134,11 +134,11 @@ void check_view(Oid view, TupleDesc expected) {
   table_close(relation, NoLock);
 }
 
-Oid create_view(const Request& request, const Statements& statements, TupleDesc expected) {
+Oid create_view(const Request& request, const char* shown, TupleDesc expected) {
   const char* name = quote_qualified_identifier(get_namespace_name(request.schema), request.name);
   const int level = pin_settings();
   SPI_connect();
-  execute(psprintf("CREATE VIEW %s AS SELECT * FROM (%s) AS shown WHERE false", name, statements.shown));
+  execute(psprintf("CREATE VIEW %s AS SELECT * FROM (%s) AS shown WHERE false", name, shown));
   SPI_finish();
   unpin_settings(level);
   const Oid view = get_relname_relid(request.name, request.schema);
@@ -154,7 +154,7 @@ Datum number_array(List* numbers) {
 }
 
 void insert_definition(const Request& request, Oid view, const char* state, const char* class_name, const char* shape,
-                       const Statements& statements) {
+                       const Statements& statements, const char* shown) {
   const Oid types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
   Datum values[] = {ObjectIdGetDatum(view),
                     CStringGetTextDatum(state),
@@ -164,7 +164,7 @@ void insert_definition(const Request& request, Oid view, const char* state, cons
                     CStringGetTextDatum(request.search_path),
                     CStringGetTextDatum(statements.fold),
                     CStringGetTextDatum(statements.merge),
-                    CStringGetTextDatum(statements.shown)};
+                    CStringGetTextDatum(shown)};
   SPI_execute_with_args(
       "INSERT INTO anabranch.definition (copy, state, class, query, shape, search_path, fold, merge, shown_view) "
       "VALUES ($1, $2::regclass, $3, $4, $5, $6, $7, $8, $9)",
@@ -185,20 +185,6 @@ void insert_source(Oid view, const Source* source, Oid shadow) {
       "column_definitions) "
       "VALUES ($1, $2, $3, $4, $5, $6, $7, anabranch.column_definitions($3, $5))",
       lengthof(types), const_cast<Oid*>(types), values, nullptr, false, 0);
-}
-
-bool sidecar_is_running() {
-  SPI_execute("SELECT FROM anabranch.heartbeat WHERE seen_at > now() - interval '10 s'", true, 1);
-  return SPI_processed > 0;
-}
-
-void announce(const Request& request) {
-  Async_Notify("anabranch", "create");
-  bool running = false;
-  as_extension_owner([&] { running = sidecar_is_running(); });
-  if (!running)
-    ereport(NOTICE, (errmsg("aggregate table \"%s\" will be filled when the sidecar runs", request.name),
-                     errdetail("No sidecar has been seen in the last 10 s."), errhint("Start it with: anabranch run")));
 }
 
 Oid create(const Request& request) {
@@ -222,15 +208,19 @@ Oid create(const Request& request) {
   const Statements statements = make_statements(&definition, state);
 
   create_state(request, state, statements);
-  const Oid view = create_view(request, statements, expected);
+  const int level = pin_settings();
+  const char* shown = make_shown(definition, statements);
+  unpin_settings(level);
+  const Oid view = create_view(request, shown, expected);
   as_extension_owner([&] {
-    insert_definition(request, view, state, class_name, shape, statements);
+    insert_definition(request, view, state, class_name, shape, statements, shown);
     ListCell *source, *shadow;
     forboth(source, definition.sources, shadow, shadows)
         insert_source(view, static_cast<Source*>(lfirst(source)), lfirst_oid(shadow));
     execute(psprintf("INSERT INTO anabranch.progress (copy, state) VALUES (%u, 'waiting')", view));
+    execute("SELECT anabranch.notice_absence()");
   });
-  announce(request);
+  tell_sidecar("create");
   return view;
 }
 

@@ -4,6 +4,8 @@ extern "C" {
 #include <catalog/heap.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
+#include <parser/analyze.h>
+#include <tcop/tcopprot.h>
 #include <utils/ruleutils.h>
 #include <utils/typcache.h>
 }
@@ -224,16 +226,16 @@ const char* make_final(const Grouped& grouped, const char* state) {
   return psprintf("SELECT %s FROM %s", outputs.c_str(), from);
 }
 
-// The grouped level becomes a selection from `final`.
-void become_final(Query* query, const Grouped& grouped, List* targets, Node* having) {
+// The grouped level becomes a selection from `final`, which is put in by make_shown.
+RangeTblEntry* become_final(Query* query, const Grouped& grouped, List* targets, Node* having) {
   List* names = NIL;
   ListCell* cell;
   foreach (cell, grouped.groups) names = lappend(names, makeString(psprintf("g%d", foreach_current_index(cell) + 1)));
   foreach (cell, grouped.aggregates.calls)
     names = lappend(names, makeString(psprintf("a%d", foreach_current_index(cell) + 1)));
   auto* entry = makeNode(RangeTblEntry);
-  entry->rtekind = RTE_CTE;
-  entry->ctename = pstrdup("final");
+  entry->rtekind = RTE_SUBQUERY;
+  entry->alias = makeAlias("final", NIL);
   entry->eref = makeAlias("final", names);
   entry->inFromCl = true;
   auto* reference = makeNode(RangeTblRef);
@@ -249,6 +251,7 @@ void become_final(Query* query, const Grouped& grouped, List* targets, Node* hav
   query->groupClause = NIL;
   query->havingQual = nullptr;
   query->hasAggs = false;
+  return entry;
 }
 
 Statements make_linear(Definition* definition, const char* state) {
@@ -281,14 +284,13 @@ Statements make_linear(Definition* definition, const char* state) {
     auto* counter = static_cast<Counter*>(lfirst(cell));
     add(columns, ", ", "%s %s NOT NULL", counter->name, counter->type);
   }
-  Statements statements;
+  Statements statements = {};
   statements.columns = columns.c_str();
   statements.key_columns = key_columns;
   statements.fold = make_fold(grouped, counters, make_core(definition, grouped));
   statements.merge = make_merge(grouped, counters, state, key_columns);
-  const char* final_query = make_final(grouped, state);
-  become_final(query, grouped, targets, having);
-  statements.shown = psprintf("WITH final AS (%s) %s", final_query, deparse(definition->top));
+  statements.values = make_final(grouped, state);
+  statements.final = become_final(query, grouped, targets, having);
   return statements;
 }
 
@@ -360,7 +362,7 @@ Statements make_rows(Definition* definition, const char* state) {
   const char* outputs = numbered("r", count, "anabranch_key");
   const char* kept_names = names_of(kept);
 
-  Statements statements;
+  Statements statements = {};
   statements.key_columns = key_column;
   if (counted) {
     statements.columns =
@@ -375,7 +377,7 @@ Statements make_rows(Definition* definition, const char* state) {
         "excluded.anabranch_rows RETURNING state.ctid, state.anabranch_rows) "
         "SELECT ctid, anabranch_rows FROM merged WHERE anabranch_rows <= 0",
         state, kept_names);
-    statements.shown =
+    statements.values =
         psprintf("SELECT %s FROM %s AS state, generate_series(1, anabranch_rows)", view_columns.c_str(), state);
   } else {
     statements.columns = psprintf("%s, anabranch_key bytea NOT NULL", definitions_of(kept));
@@ -391,7 +393,7 @@ Statements make_rows(Definition* definition, const char* state) {
         "ROW(%6$s)::record) "
         "SELECT NULL::tid, 0::bigint WHERE false",
         state, kept_names, outputs, updates.c_str(), old_row.c_str(), new_row.c_str());
-    statements.shown = psprintf("SELECT %s FROM %s AS state", view_columns.c_str(), state);
+    statements.values = psprintf("SELECT %s FROM %s AS state", view_columns.c_str(), state);
   }
   return statements;
 }
@@ -408,6 +410,13 @@ const char* column_definition(const char* name, Oid type, int32 modifier, Oid co
 
 Statements make_statements(Definition* definition, const char* state) {
   return definition->grouped != nullptr ? make_linear(definition, state) : make_rows(definition, state);
+}
+
+const char* make_shown(const Definition& definition, const Statements& statements) {
+  if (statements.final == nullptr) return statements.values;
+  auto* raw = linitial_node(RawStmt, pg_parse_query(statements.values));
+  statements.final->subquery = parse_analyze_fixedparams(raw, statements.values, nullptr, 0, nullptr);
+  return deparse(definition.top);
 }
 
 }  // namespace anabranch

@@ -191,26 +191,26 @@ void check_table(Oid relation, bool with_children) {
 }
 
 void check_columns(const Source* source) {
+  const Oid table = source->relation;
   const Oid user = GetUserId();
-  if (bms_is_empty(source->referenced) && pg_class_aclcheck(source->relation, user, ACL_SELECT) != ACLCHECK_OK &&
-      pg_attribute_aclcheck_all(source->relation, user, ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
-    aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(source->relation));
-  int number = -1;
-  while ((number = bms_next_member(source->referenced, number)) >= 0) {
-    const auto column = static_cast<AttrNumber>(number);
-    if (pg_class_aclcheck(source->relation, user, ACL_SELECT) != ACLCHECK_OK &&
-        pg_attribute_aclcheck(source->relation, column, user, ACL_SELECT) != ACLCHECK_OK)
-      aclcheck_error_col(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(source->relation),
-                         get_attname(source->relation, column, false));
-    const char* name = get_attname(source->relation, column, false);
+  const bool whole_table = pg_class_aclcheck(table, user, ACL_SELECT) == ACLCHECK_OK;
+  if (source->columns == NIL && !whole_table &&
+      pg_attribute_aclcheck_all(table, user, ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
+    aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(table));
+  ListCell* cell;
+  foreach (cell, source->columns) {
+    const auto column = static_cast<AttrNumber>(lfirst_int(cell));
+    const char* name = get_attname(table, column, false);
+    if (!whole_table && pg_attribute_aclcheck(table, column, user, ACL_SELECT) != ACLCHECK_OK)
+      aclcheck_error_col(ACLCHECK_NO_PRIV, OBJECT_COLUMN, get_rel_name(table), name);
     if (strcmp(name, key_column) == 0 || strcmp(name, weight_column) == 0)
-      ereport(ERROR, (errcode(ERRCODE_RESERVED_NAME), errmsg("column \"%s\" of table %s has a name that anabranch uses",
-                                                             name, table_name(source->relation))));
-    if (get_attgenerated(source->relation, column) != '\0')
-      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                      errmsg("generated column \"%s\" of table %s is not in the stream of changes",
-                             get_attname(source->relation, column, false), table_name(source->relation)),
-                      errhint("Write its expression in the definition.")));
+      ereport(ERROR, (errcode(ERRCODE_RESERVED_NAME),
+                      errmsg("column \"%s\" of table %s has a name that anabranch uses", name, table_name(table))));
+    if (get_attgenerated(table, column) != '\0')
+      ereport(ERROR,
+              (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+               errmsg("generated column \"%s\" of table %s is not in the stream of changes", name, table_name(table)),
+               errhint("Write its expression in the definition.")));
   }
 }
 
