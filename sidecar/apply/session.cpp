@@ -68,7 +68,9 @@ CopyPlan CopyRow::plan(Lsn position, bool with_xid) const {
   return plan;
 }
 
-Session::Session(const ConnectOptions& options, const std::string& origin) : connection_(options) {
+Session::Session(const ConnectOptions& options) : connection_(options) {}
+
+void Session::open(const std::string& origin) {
   take_origin(origin);
   prepare();
 }
