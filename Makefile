@@ -32,7 +32,7 @@ $(DATA_built): sql/$(EXTENSION).sql
 $(OBJS): $(wildcard extension/*.hpp decoder/*.hpp)
 
 DECODER_GOALS = $(addprefix decoder/,all install uninstall clean)
-.PHONY: $(DECODER_GOALS) installcheck regress sidecar check-world
+.PHONY: $(DECODER_GOALS) installcheck regress isolation sidecar check-world
 $(DECODER_GOALS): decoder/%:
 	$(MAKE) -C decoder $*
 all: decoder/all
@@ -45,10 +45,19 @@ clean: decoder/clean
 PLUGINS    = $(if $(shell grep output_plugin_libraries $(datadir)/postgresql.conf.sample),-o output_plugin_libraries=$(EXTENSION)_decoder)
 IN_CLUSTER = $(if $(PGHOST)$(PGPORT),,pg_virtualenv -v $(MAJORVERSION) -o wal_level=logical -o max_prepared_transactions=10 $(PLUGINS))
 installcheck:
-	$(IN_CLUSTER) $(MAKE) regress
+	$(IN_CLUSTER) $(MAKE) regress isolation
 regress:
 	mkdir -p tmp_check
 	$(pg_regress_installcheck) $(REGRESS_OPTS) $(REGRESS)
+# Transactions interleaved step by step, in a database that has what the steps share.
+ISOLATION_DB = anabranch_isolation
+isolation:
+	mkdir -p tmp_check/isolation
+	dropdb --if-exists $(ISOLATION_DB) && createdb $(ISOLATION_DB)
+	psql -Xq -v ON_ERROR_STOP=1 -f test/isolation/setup.sql $(ISOLATION_DB)
+	PGISOLATIONTIMEOUT=60 $(pg_isolation_regress_installcheck) --use-existing --dbname=$(ISOLATION_DB) --bindir=$(bindir) \
+	  --inputdir=test/isolation --outputdir=tmp_check/isolation \
+	  $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec)))
 
 sidecar:
 	cmake -S . -B build $(if $(shell command -v ninja),-G Ninja)

@@ -68,9 +68,7 @@ CopyPlan CopyRow::plan(Lsn position, bool with_xid) const {
   return plan;
 }
 
-Session::Session(const ConnectOptions& options) : connection_(options) {}
-
-void Session::open(const std::string& origin) {
+Session::Session(const ConnectOptions& options, const std::string& origin) : connection_(options) {
   take_origin(origin);
   prepare();
 }

@@ -75,12 +75,9 @@ struct BatchEnd {
 // throw PgError. Not for two threads at a time.
 class Session {
  public:
-  // Connects. Throws PgError.
-  explicit Session(const ConnectOptions& options);
-
-  // Takes the replication origin, so that the decoder can leave out what this session writes, and prepares the
-  // statements below; to be called first. Throws PgError; SQLSTATE 55006 while another session still has the origin.
-  void open(const std::string& origin);
+  // Connects, and takes the replication origin, so that the decoder can leave out what this session writes. Throws
+  // PgError; SQLSTATE 55006 while another session still has the origin.
+  Session(const ConnectOptions& options, const std::string& origin);
 
   Connection& connection() { return connection_; }
 

@@ -135,7 +135,7 @@ class Creation {
  public:
   Creation(const WorkerContext& context, CopyRow copy)
       : context_(context),
-        session_(worker_options(context)),
+        session_(worker_options(context), context.origin),
         copy_(std::move(copy)),
         slot_(fill_slot_name(context.settings.slot, copy_.id)),
         scope_(copy_, context.token) {}
@@ -178,7 +178,6 @@ class Creation {
 };
 
 void Creation::run() {
-  session_.open(context_.origin);
   if (!read_copy()) return;
   if (copy_.problem) return set_aside(SetAside{copy_.oid, "failed", copy_.lsn, "42501", copy_.problem, std::nullopt});
   prepare();
