@@ -121,7 +121,8 @@ cluster_kill() { # DIR/NAME
 }
 
 children_of() { # PID
-  cat /proc/[0-9]*/stat 2>/dev/null | sed -n "s/^\([0-9]*\) (.*) . $1 .*/\1/p"
+  # A process that ends meanwhile must not end us.
+  { cat /proc/[0-9]*/stat 2>/dev/null || true; } | sed -n "s/^\([0-9]*\) (.*) . $1 .*/\1/p"
 }
 
 cluster_destroy() { # DIR/NAME
