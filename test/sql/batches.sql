@@ -12,12 +12,12 @@ SELECT define('sums', 'facts', '{n}', '{id}') IS NULL AS ignore \gset
 ALTER VIEW sums OWNER TO owner_of_copy;
 
 SELECT throws_ok($$SELECT * FROM anabranch.begin_batch('home', 1)$$, 'AN002', 'source "home" has not been started', 'a batch needs a sidecar that was announced');
-SELECT throws_ok($$SELECT anabranch.start_sidecar('away', 'anabranch_batches', 'p', 'h', 1, '0')$$, '22023', 'unknown source "away"', 'the only source is home');
-SELECT throws_ok($$SELECT anabranch.start_sidecar('home', 'no_such_slot', 'p', 'h', 1, '0')$$, '42704', 'replication slot "no_such_slot" does not exist', 'a slot must exist');
-SELECT throws_ok($$SELECT anabranch.start_sidecar('home', 'anabranch_other', 'p', 'h', 1, '0')$$, '42809', NULL, 'and be one of our decoder');
-SELECT is((SELECT (token, lsn) FROM anabranch.start_sidecar('home', 'anabranch_batches', 'p', 'h', 1, '0'))::text,
+SELECT throws_ok($$SELECT anabranch.start_sidecar('away', 'anabranch_batches', 'anabranch', 'h', 1, '0')$$, '22023', 'unknown source "away"', 'the only source is home');
+SELECT throws_ok($$SELECT anabranch.start_sidecar('home', 'no_such_slot', 'anabranch', 'h', 1, '0')$$, '42704', 'replication slot "no_such_slot" does not exist', 'a slot must exist');
+SELECT throws_ok($$SELECT anabranch.start_sidecar('home', 'anabranch_other', 'anabranch', 'h', 1, '0')$$, '42809', NULL, 'and be one of our decoder');
+SELECT is((SELECT (token, lsn) FROM anabranch.start_sidecar('home', 'anabranch_batches', 'anabranch', 'h', 1, '0'))::text,
   (SELECT (1::bigint, confirmed_flush_lsn) FROM pg_replication_slots WHERE slot_name = 'anabranch_batches')::text, 'the first starts where the slot is');
-SELECT is((SELECT token FROM anabranch.start_sidecar('home', 'anabranch_batches', 'p', 'h', 2, '0')), 2::bigint, 'the next gets a newer token');
+SELECT is((SELECT token FROM anabranch.start_sidecar('home', 'anabranch_batches', 'anabranch', 'h', 2, '0')), 2::bigint, 'the next gets a newer token');
 SELECT throws_ok($$SELECT * FROM anabranch.begin_batch('home', 1)$$, 'AN001', NULL, 'and fences the first');
 SELECT throws_ok($$SELECT anabranch.end_batch('home', 1, '0/1', now(), 1, 1)$$, 'AN001', NULL, 'at the end of a batch as well');
 SELECT throws_ok($$SELECT anabranch.heartbeat('home', 1)$$, 'AN001', NULL, 'and in its signs of life');
@@ -69,11 +69,11 @@ SELECT is_empty('SELECT * FROM anabranch.copies_to_apply()', 'an unbound copy is
 
 INSERT INTO anabranch.progress (copy, state, lsn) VALUES ('sums', 'live', '0/1');
 UPDATE anabranch.source SET lsn = '0/5';
-SELECT is((SELECT lsn FROM anabranch.start_sidecar('home', 'anabranch_batches', 'p', 'h', 3, '0')),
+SELECT is((SELECT lsn FROM anabranch.start_sidecar('home', 'anabranch_batches', 'anabranch', 'h', 3, '0')),
   (SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'anabranch_batches'), 'a slot that has moved on without us is followed');
 SELECT alike((SELECT state || ' ' || sqlstate || ' ' || reason FROM anabranch.progress), 'stale AN004 the changes between 0/5 and %/% are lost:%', 'and the copies say what they have lost');
 UPDATE anabranch.source SET system_identifier = '1';
-SELECT lives_ok($$SELECT anabranch.start_sidecar('home', 'anabranch_batches', 'p', 'h', 3, '0')$$, 'files may come from another cluster');
+SELECT lives_ok($$SELECT anabranch.start_sidecar('home', 'anabranch_batches', 'anabranch', 'h', 3, '0')$$, 'files may come from another cluster');
 SELECT is((SELECT state FROM anabranch.copies), 'unbound', 'but no position does');
 SELECT * FROM finish();
 ROLLBACK;
