@@ -205,10 +205,10 @@ Oid create(const Request& request) {
   }
   CommandCounterIncrement();
   const char* shape = deparse(over_shadows(definition.top, definition.sources, shadows));
+  const int level = pin_settings();
   const Statements statements = make_statements(&definition, state);
 
   create_state(request, state, statements);
-  const int level = pin_settings();
   const char* shown = make_shown(definition, statements);
   unpin_settings(level);
   const Oid view = create_view(request, shown, expected);

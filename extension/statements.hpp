@@ -23,7 +23,7 @@ struct Statements {
 };
 
 /// Assembles the statements of a definition whose sources have their columns and keys. `state` is the quoted, qualified
-/// name of the state table. Uses the definition up: its trees are changed. Raises when an aggregate is not kept or a
+/// name of the state table; settings must be pinned. Uses the definition up: its trees are changed. Raises when an aggregate is not kept or a
 /// type cannot be a group key.
 Statements make_statements(Definition* definition, const char* state);
 

@@ -75,8 +75,7 @@ Identity identity_of(Oid table, Oid root) {
     AttrMap* map = build_attrmap_by_name(RelationGetDescr(parent), RelationGetDescr(relation));
     Bitmapset* mapped = nullptr;
     for (int i = 0; i < map->maplen; i++)
-      if (map->attnums[i] > 0 && bms_is_member(map->attnums[i], identity.columns))
-        mapped = bms_add_member(mapped, i + 1);
+      if (bms_is_member(i + 1, identity.columns)) mapped = bms_add_member(mapped, map->attnums[i]);
     identity.columns = mapped;
     table_close(parent, NoLock);
   }
