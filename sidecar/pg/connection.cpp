@@ -99,6 +99,8 @@ struct Connection::Impl {
   void cancel_and_drain() noexcept;
 
   Result last_result();
+  // Reads the results of a pipeline and leaves it; the first failure goes to `failure`.
+  void collect(std::vector<Result>& results, std::optional<PgError>& failure);
   void check_idle();
   void check_sent(int sent);
   void enter_pipeline();
@@ -353,36 +355,39 @@ std::vector<Result> Connection::collect() {
   std::vector<Result> results;
   if (impl_->pending == 0 && (!impl_->connection || PQpipelineStatus(handle()) == PQ_PIPELINE_OFF)) return results;
   std::optional<PgError> failure;
-  impl_->interruptible([&] {
-    impl_->check_sent(PQpipelineSync(handle()));
-    impl_->flush(impl_->stop);
-    for (size_t number = 0; number < impl_->pending;) {
-      auto result = impl_->next_result(impl_->stop);
-      if (PQstatus(handle()) == CONNECTION_BAD && !(result && succeeded(result.get()))) {
-        impl_->pending = 0;
-        if (failure) throw *failure;  // why the server closed it
-        if (result) throw impl_->error_of(result.get());
-        impl_->throw_lost("the server closed the connection");
-      }
-      if (!result) {
-        ++number;  // the end of one statement's results
-      } else if (succeeded(result.get())) {
-        results.emplace_back(result.release());
-      } else if (!failure && PQresultStatus(result.get()) != PGRES_PIPELINE_ABORTED) {
-        failure = impl_->error_of(result.get());
-        failure->statement_ = number;
-      }
-    }
-    const auto sync = impl_->next_result(impl_->stop);
-    if (PQresultStatus(sync.get()) != PGRES_PIPELINE_SYNC) impl_->throw_lost("the server closed the connection");
-    // Clears the way out of the pipeline, which is refused while anything is unread.
-    while (const auto rest = impl_->next_result(impl_->stop)) {
-    }
+  try {
+    impl_->interruptible([&] { impl_->collect(results, failure); });
+  } catch (const PgError& lost) {
     impl_->pending = 0;
-    impl_->check_sent(PQexitPipelineMode(handle()));
-  });
+    if (failure && failure->connection_lost()) throw *failure;  // it says why the server closed the connection
+    throw;
+  }
   if (failure) throw *failure;
   return results;
+}
+
+void Connection::Impl::collect(std::vector<Result>& results, std::optional<PgError>& failure) {
+  check_sent(PQpipelineSync(connection.get()));
+  flush(stop);
+  for (size_t number = 0; number < pending;) {
+    auto result = next_result(stop);
+    if (!result) {
+      if (PQstatus(connection.get()) == CONNECTION_BAD) throw_lost("the server closed the connection");
+      ++number;  // the end of one statement's results
+    } else if (succeeded(result.get())) {
+      results.emplace_back(result.release());
+    } else if (!failure && PQresultStatus(result.get()) != PGRES_PIPELINE_ABORTED) {
+      failure = error_of(result.get());
+      failure->statement_ = number;
+    }
+  }
+  const auto sync = next_result(stop);
+  if (PQresultStatus(sync.get()) != PGRES_PIPELINE_SYNC) throw_lost("the server closed the connection");
+  // Clears the way out of the pipeline, which is refused while anything is unread.
+  while (const auto rest = next_result(stop)) {
+  }
+  pending = 0;
+  check_sent(PQexitPipelineMode(connection.get()));
 }
 
 size_t Connection::pending() const {
