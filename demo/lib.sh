@@ -12,7 +12,7 @@ show() { printf '%s%s%s\n' "$blue" "    ${1//$'\n'/$'\n'    }" "$plain"; }
 # Shows a statement, then runs it and shows what it returns.
 sql() {
   show "$1"
-  psql -X -q -v ON_ERROR_STOP=1 -P pager=off -c "$1" | sed 's/^/  /'
+  psql -X -q -v ON_ERROR_STOP=1 -P pager=off -c "$1" | sed '/./s/^/  /'
 }
 
 # Shows a command, then runs it.

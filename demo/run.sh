@@ -15,7 +15,7 @@ clean_up() {
   local status=$?
   trap - EXIT
   if [ "$status" != 0 ]; then
-    note "" "The demonstration stopped early. The last lines of the sidecar and of the server:"
+    note "The demonstration stopped early. The last lines of the sidecar and of the server:"
     tail -n 15 "$private/anabranch.log" "$private/demo/log" 2> /dev/null || true
   fi
   [ -z "$load" ] || kill -KILL -- "-$load" 2> /dev/null || true

@@ -57,6 +57,7 @@ def test_stopped_sidecar_goes_on_where_it_was(rig):
         rig.sidecar.start()
         rig.wait_live(*social.COPIES)
         with rig.load(social.LOAD):
+            rig.wait_fresh(*social.COPIES)
             rig.sidecar.stop()
     rig.sidecar.start()
     rig.expect_current(social.COPIES)
