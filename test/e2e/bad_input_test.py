@@ -263,7 +263,7 @@ def small_disk(rig, megabytes):
 
 
 def test_full_disk(rig):
-    with small_disk(rig, 24) as tablespace:
+    with small_disk(rig, 64) as tablespace:
         if tablespace is None:
             return
         rig.sql("CREATE TABLE entry (id bigint PRIMARY KEY, account text, amount int); ALTER TABLE entry REPLICA IDENTITY FULL")
@@ -275,9 +275,9 @@ def test_full_disk(rig):
         state = rig.value("SELECT state::text FROM anabranch.definition")
         rig.sidecar.stop()
         rig.sql(f"ALTER TABLE {state} SET TABLESPACE small")
-        rig.sql("CREATE TABLE ballast TABLESPACE small AS SELECT repeat('x', 1000) FROM generate_series(1, 15000)")
+        rig.sql("CREATE TABLE ballast TABLESPACE small AS SELECT repeat('x', 1000) FROM generate_series(1, 52000)")
         rig.sidecar.start()
-        rig.sql("INSERT INTO entry SELECT i, repeat('a', 100) || i, i FROM generate_series(1000, 80000) AS i")
+        rig.sql("INSERT INTO entry SELECT i, repeat('a', 100) || i, i FROM generate_series(1000, 60000) AS i")
         rig.wait_until(
             lambda: "No space left" in rig.sidecar.log() + str(rig.state("balance")[2]), "a complaint about the disk")
         rig.sql("DROP TABLE ballast; CHECKPOINT")
@@ -347,9 +347,9 @@ def test_slot_invalidated(make_rig):
         slot_is_lost(rig)
 
 
-def expect_refusal(rig, *words, **environment):
-    """`anabranch init`, `check` and `run` end with an error that has the words."""
-    for command in ("init", "run"):
+def expect_refusal(rig, *words, commands=("init", "run"), **environment):
+    """Each command ends with an error that has the words."""
+    for command in commands:
         done = subprocess.run(
             [PROGRAM, command], env={**rig.sidecar.environment, **environment},
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
@@ -367,9 +367,18 @@ def test_server_without_logical_wal(make_rig):
 def test_server_refuses_the_plugin(rig):
     if not rig.sql("SELECT 1 FROM pg_settings WHERE name = 'output_plugin_libraries'"):
         return  # an older minor release, which refuses none
-    rig.sql("ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding")
-    rig.sql("SELECT pg_reload_conf()")
-    expect_refusal(rig, "output_plugin_libraries", "anabranch_decoder")
+
+    def allow(libraries):
+        rig.sql(f"ALTER SYSTEM SET output_plugin_libraries = {libraries}")
+        rig.sql("SELECT pg_reload_conf()")
+        rig.wait_until(lambda: rig.value("SHOW output_plugin_libraries") == libraries, "the settings to be read again")
+
+    allow("pgoutput, test_decoding")
+    expect_refusal(rig, "output_plugin_libraries", "anabranch_decoder", commands=("init",))
+    allow("pgoutput, anabranch_decoder")
+    rig.init()
+    allow("pgoutput, test_decoding")
+    expect_refusal(rig, "output_plugin_libraries", "anabranch_decoder", commands=("run",))
 
 
 def test_wrong_password(rig):
