@@ -1,6 +1,7 @@
 #include "sidecar/cli/init.hpp"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 #include <set>
 #include <thread>
@@ -14,9 +15,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A new slot waits until the transactions that were open at its start have ended.
-constexpr auto slot_wait_max = 60s;
+// A new slot waits until the transactions that were open at its start have ended. After the first wait we say for whom.
+constexpr std::array slot_waits{5s, 60s};
 constexpr auto reload_wait_max = 5s;
+constexpr const char* query_canceled = "57014";
 
 void print(const Finding& finding, std::string_view label) {
   fmt::print("{}", format_finding(finding, label));
@@ -35,7 +37,7 @@ std::string oldest_transaction(Connection& connection) {
 std::string remedy_for(const PgError& error, const Step& step, const std::string& statement, Connection& connection) {
   if (error.sqlstate() == "42501")
     return fmt::format("as a superuser run: {};\nor have one run the script of: anabranch init --sql", statement);
-  if (error.sqlstate() == "57014" && step.subject == "slot")
+  if (error.sqlstate() == query_canceled && step.subject == "slot")
     return fmt::format("a new slot waits for transactions that are open: {}. End it and run anabranch init again",
                        oldest_transaction(connection));
   if (error.message().find("may not be used as an output plugin") != std::string::npos)
@@ -88,15 +90,11 @@ class Preparation {
   void perform(const Step& step) {
     for (const auto& statement : step.statements) {
       try {
-        if (step.subject == "slot")
-          connection_.exec(fmt::format("SET statement_timeout = {}", std::chrono::milliseconds(slot_wait_max).count()));
-        connection_.exec(statement);
-        if (step.subject == "slot") connection_.exec("SET statement_timeout = 0");
+        step.subject == "slot" ? create_slot(step, statement) : static_cast<void>(connection_.exec(statement));
       } catch (const PgError& error) {
         remaining_.insert(step.subject);
         if (error.connection_lost()) throw;
-        connection_.exec("SET statement_timeout = 0");
-        auto finding = diagnose(error, Attempt::statement, settings_);
+        const auto finding = diagnose(error, Attempt::statement, settings_);
         print({Severity::ok, step.subject, fmt::format("{}: {}", step.text, finding.text),
                remedy_for(error, step, statement, connection_)},
               "to do");
@@ -112,6 +110,26 @@ class Preparation {
     }
     if (step.restart) remaining_.insert(step.subject);
     print({Severity::ok, step.subject, step.done, step.restart ? step.remedy : ""}, "done");
+  }
+
+  void create_slot(const Step& step, const std::string& statement) {
+    for (const auto wait : slot_waits) {
+      try {
+        connection_.exec(fmt::format("SET statement_timeout = {}", std::chrono::milliseconds(wait).count()));
+        connection_.exec(statement);
+        connection_.exec("SET statement_timeout = 0");
+        return;
+      } catch (const PgError& error) {
+        if (error.connection_lost()) throw;
+        connection_.exec("SET statement_timeout = 0");
+        if (error.sqlstate() != query_canceled || wait == slot_waits.back()) throw;
+        print({Severity::ok, step.subject,
+               fmt::format("waits up to {} s for transactions that are open: {}", slot_waits.back().count(),
+                           oldest_transaction(connection_)),
+               ""},
+              "wait");
+      }
+    }
   }
 
   // A reload reaches a session a moment later.
