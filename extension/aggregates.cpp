@@ -127,7 +127,25 @@ Node* argument_expression(const Aggref* aggregate) {
   return reinterpret_cast<Node*>(expression);
 }
 
-Argument* add_argument(Aggregates* aggregates, Node* expression) {
+// True where the expression is a constant in every branch that the rows come from. NOT NULL of a column is no promise:
+// it can be taken back.
+bool never_null(const Query* level, const Node* expression) {
+  if (IsA(expression, RelabelType))
+    return never_null(level, reinterpret_cast<Node*>(reinterpret_cast<const RelabelType*>(expression)->arg));
+  if (IsA(expression, Const)) return !reinterpret_cast<const Const*>(expression)->constisnull;
+  if (!IsA(expression, Var)) return false;
+  const int column = reinterpret_cast<const Var*>(expression)->varattno;
+  ListCell* cell;
+  foreach (cell, level->rtable) {
+    auto* entry = lfirst_node(RangeTblEntry, cell);
+    if (entry->rtekind != RTE_SUBQUERY) return false;
+    auto* target = static_cast<TargetEntry*>(list_nth(entry->subquery->targetList, column - 1));
+    if (!never_null(entry->subquery, reinterpret_cast<Node*>(target->expr))) return false;
+  }
+  return true;
+}
+
+Argument* add_argument(Aggregates* aggregates, const Query* level, Node* expression) {
   if (expression == nullptr) return nullptr;
   ListCell* cell;
   foreach (cell, aggregates->arguments) {
@@ -138,6 +156,7 @@ Argument* add_argument(Aggregates* aggregates, Node* expression) {
   argument->expression = expression;
   argument->number = list_length(aggregates->arguments) + 1;
   argument->type = getBaseType(exprType(expression));
+  argument->never_null = never_null(level, expression);
   aggregates->arguments = lappend(aggregates->arguments, argument);
   return argument;
 }
@@ -161,6 +180,10 @@ const char* signed_sum(const char* aggregate, const char* condition, const char*
 }
 
 const char* plus = "%1$s + %2$s";
+
+const char* count_name(const Argument* argument) {
+  return argument->never_null ? "anabranch_rows" : psprintf("anabranch_n%d", argument->number);
+}
 
 Counter* sum_counter(const Argument* argument) {
   const int k = argument->number;
@@ -195,11 +218,11 @@ const char* derived(const char* expression, const char* name, int number) {
 }
 
 // One of the two variances, NaN and NULL apart: 0 when rounding or equal values leave nothing.
-const char* variance_text(int k, bool sample) {
+const char* variance_text(const Argument* argument, bool sample) {
   return psprintf(
-      "CASE WHEN anabranch_n%1$d > %2$d THEN CASE WHEN anabranch_spread%1$d <= 0 THEN 0 "
-      "ELSE anabranch_spread%1$d / (anabranch_n%1$d::numeric * (anabranch_n%1$d - %2$d)) END END",
-      k, sample ? 1 : 0);
+      "CASE WHEN %3$s > %2$d THEN CASE WHEN anabranch_spread%1$d <= 0 THEN 0 "
+      "ELSE anabranch_spread%1$d / (%3$s::numeric * (%3$s - %2$d)) END END",
+      argument->number, sample ? 1 : 0, count_name(argument));
 }
 
 // sqrt() chooses fewer digits than the server's own stddev rounds from. With twice the variance's scale no tie can be
@@ -213,12 +236,12 @@ const char* guarded(const Argument* argument, int more_than, const char* special
   const int k = argument->number;
   if (argument->type == NUMERICOID)
     text = psprintf("CASE WHEN anabranch_special%d IS NULL THEN %s ELSE %s END", k, text, special);
-  return psprintf("CASE WHEN anabranch_n%d > %d THEN %s END", k, more_than, text);
+  return psprintf("CASE WHEN %s > %d THEN %s END", count_name(argument), more_than, text);
 }
 
 }  // namespace
 
-int add_call(Aggregates* aggregates, Aggref* aggregate) {
+int add_call(Aggregates* aggregates, const Query* level, Aggref* aggregate) {
   ListCell* cell;
   int number = 0;
   foreach (cell, aggregates->calls) {
@@ -227,11 +250,10 @@ int add_call(Aggregates* aggregates, Aggref* aggregate) {
   }
   check_call(aggregate);
   auto* call = static_cast<Call*>(palloc(sizeof(Call)));
-  *call = Call{aggregate, add_argument(aggregates, argument_expression(aggregate))};
+  *call = Call{aggregate, add_argument(aggregates, level, argument_expression(aggregate))};
   aggregates->calls = lappend(aggregates->calls, call);
   if (Argument* argument = call->argument) {
     const Result result = find_known(aggregate->aggfnoid)->result;
-    argument->counted = true;
     argument->truths |= result == Result::all_true || result == Result::any_true;
     argument->sum |= result >= Result::sum;
     argument->squares |= result >= Result::sample_variance;
@@ -242,11 +264,12 @@ int add_call(Aggregates* aggregates, Aggref* aggregate) {
 List* counters_of(const Argument* argument) {
   const int k = argument->number;
   List* counters = NIL;
-  counters = lappend(counters, make_counter(psprintf("anabranch_n%d", k), "bigint",
-                                            psprintf("count(a%1$d) FILTER (WHERE anabranch_w > 0) - "
-                                                     "count(a%1$d) FILTER (WHERE anabranch_w < 0)",
-                                                     k),
-                                            "0", plus));
+  if (!argument->never_null)
+    counters = lappend(counters, make_counter(count_name(argument), "bigint",
+                                              psprintf("count(a%1$d) FILTER (WHERE anabranch_w > 0) - "
+                                                       "count(a%1$d) FILTER (WHERE anabranch_w < 0)",
+                                                       k),
+                                              "0", plus));
   if (argument->truths)
     counters = lappend(counters, make_counter(psprintf("anabranch_t%d", k), "bigint",
                                               psprintf("count(*) FILTER (WHERE a%1$d AND anabranch_w > 0) - "
@@ -295,11 +318,11 @@ List* derived_of(const Argument* argument) {
     }
   }
   if (argument->squares) {
-    spread =
-        lappend(spread, const_cast<char*>(derived(
-                            psprintf("anabranch_n%1$d * %2$s - %3$s::numeric * %3$s", k, squares, sum), "spread", k)));
-    variances = lappend(variances, const_cast<char*>(derived(variance_text(k, true), "var_samp", k)));
-    variances = lappend(variances, const_cast<char*>(derived(variance_text(k, false), "var_pop", k)));
+    spread = lappend(
+        spread, const_cast<char*>(derived(
+                    psprintf("%1$s * %2$s - %3$s::numeric * %3$s", count_name(argument), squares, sum), "spread", k)));
+    variances = lappend(variances, const_cast<char*>(derived(variance_text(argument, true), "var_samp", k)));
+    variances = lappend(variances, const_cast<char*>(derived(variance_text(argument, false), "var_pop", k)));
   }
   return list_make4(scales, sums, spread, variances);
 }
@@ -312,17 +335,17 @@ const char* result_of(const Call* call) {
   const char* sum = argument->type == NUMERICOID ? psprintf("anabranch_sum%d", k) : psprintf("anabranch_s%d", k);
   switch (find_known(call->aggregate->aggfnoid)->result) {
     case Result::count:
-      return psprintf("anabranch_n%d", k);
+      return count_name(argument);
     case Result::all_true:
-      return psprintf("CASE WHEN anabranch_n%1$d > 0 THEN anabranch_t%1$d = anabranch_n%1$d END", k);
+      return psprintf("CASE WHEN %2$s > 0 THEN anabranch_t%1$d = %2$s END", k, count_name(argument));
     case Result::any_true:
-      return psprintf("CASE WHEN anabranch_n%1$d > 0 THEN anabranch_t%1$d > 0 END", k);
+      return psprintf("CASE WHEN %2$s > 0 THEN anabranch_t%1$d > 0 END", k, count_name(argument));
     case Result::sum:
       return guarded(argument, 0, special, sum);
     case Result::average:
       if (argument->type == INTERVALOID)
-        return guarded(argument, 0, special, psprintf("%s / anabranch_n%d::double precision", sum, k));
-      return guarded(argument, 0, special, psprintf("%s::numeric / anabranch_n%d", sum, k));
+        return guarded(argument, 0, special, psprintf("%s / %s::double precision", sum, count_name(argument)));
+      return guarded(argument, 0, special, psprintf("%s::numeric / %s", sum, count_name(argument)));
     case Result::sample_variance:
       return guarded(argument, 1, "'NaN'::numeric", psprintf("anabranch_var_samp%d", k));
     case Result::variance:

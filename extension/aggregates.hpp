@@ -4,7 +4,7 @@
 // Aggregates over one argument share its counters. An argument under FILTER is one of its own: CASE WHEN filter THEN
 // argument END, for every aggregate here passes over NULL. For argument k the state table holds, as needed:
 //
-//   anabranch_n<k> bigint    how many values are not NULL
+//   anabranch_n<k> bigint    how many values are not NULL; left out where none can be
 //   anabranch_t<k> bigint    how many are true
 //   anabranch_s<k>           their sum: bigint for smallint and integer, numeric, money, interval
 //   anabranch_q<k> numeric   the sum of their squares
@@ -22,7 +22,8 @@ struct Argument {
   Node* expression;
   int number;  // from 1
   Oid type;    // its base type
-  bool counted, truths, sum, squares;
+  bool truths, sum, squares;
+  bool never_null;  // every row has a value: anabranch_rows counts them, there is no anabranch_n<k>
 };
 
 /// A distinct aggregate call of the query.
@@ -36,9 +37,9 @@ struct Aggregates {
   List* calls = NIL;      // of Call*
 };
 
-/// Adds the call if it is not yet there and returns its number, from 1. Raises, with reason and remedy, when such an
-/// aggregate is not kept.
-int add_call(Aggregates* aggregates, Aggref* aggregate);
+/// Adds the call if it is not yet there and returns its number, from 1. `level` is the query that the call stands in.
+/// Raises, with reason and remedy, when such an aggregate is not kept.
+int add_call(Aggregates* aggregates, const Query* level, Aggref* aggregate);
 
 /// A hidden column of the state table.
 struct Counter {

@@ -97,6 +97,7 @@ const char* names_of(List* kept, const char* prefix = "") {
 // ---- class linear
 
 struct Grouped {
+  const Query* level;
   List* groups = NIL;  // of Kept*
   Aggregates aggregates;
 };
@@ -118,7 +119,7 @@ Node* finalize(Node* node, Grouped* grouped) {
   }
   if (IsA(node, Aggref))
     return reinterpret_cast<Node*>(
-        final_column(number + add_call(&grouped->aggregates, reinterpret_cast<Aggref*>(node)), node));
+        final_column(number + add_call(&grouped->aggregates, grouped->level, reinterpret_cast<Aggref*>(node)), node));
   if (IsA(node, Var))
     ereport(ERROR,
             (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -256,7 +257,7 @@ RangeTblEntry* become_final(Query* query, const Grouped& grouped, List* targets,
 
 Statements make_linear(Definition* definition, const char* state) {
   Query* query = definition->grouped;
-  Grouped grouped;
+  Grouped grouped{query, NIL, {}};
   ListCell* cell;
   foreach (cell, query->groupClause) {
     TargetEntry* target = get_sortgroupclause_tle(lfirst_node(SortGroupClause, cell), query->targetList);
