@@ -65,13 +65,21 @@ Datum read_text(ValueType& type, const wire::Field& field) {
   return InputFunctionCall(&type.input, pnstrdup(text.data(), text.size()), type.input_parameter, -1);
 }
 
+bool is_ascii(const Value& value) {
+  for (size_t i = 0; i < value.size; ++i)
+    if (static_cast<unsigned char>(value.data[i]) >= 0x80) return false;
+  return true;
+}
+
 // Text of any length, in pieces: the conversion's own interface asks for four times the room.
 bool convert_to_utf8(Value* value) {
+  if (is_ascii(*value)) return true;  // the same in every encoding that a database can have
   int encoding = GetDatabaseEncoding();
   Oid conversion = FindDefaultConversionProc(encoding, PG_UTF8);
   if (!OidIsValid(conversion)) return false;
-  constexpr int piece_size = 64 * 1024;
-  constexpr int room = piece_size * MAX_CONVERSION_GROWTH + 1;
+  constexpr size_t piece_size_max = 64 * 1024;
+  int piece_size = static_cast<int>(Min(value->size, piece_size_max));
+  int room = piece_size * MAX_CONVERSION_GROWTH + 1;
   auto* piece = static_cast<unsigned char*>(palloc(room));
   StringInfoData result;
   initStringInfo(&result);
