@@ -58,6 +58,9 @@ class Watcher {
         if (earlier_->facts.source && earlier_->facts.source->sidecar_running) std::this_thread::sleep_for(second_look);
       }
       auto now = look(*connection_);
+      if (earlier_->facts.source && now.facts.source)
+        now.facts.source->current_age = later_of(*earlier_->facts.source, *now.facts.source,
+                                                 std::chrono::duration_cast<milliseconds>(now.at - earlier_->at));
       const auto findings = judge(now.facts, settings_.wal_keep_limit_bytes);
       const auto rates = rates_between(*earlier_, now);
       print(now.facts, rates, findings);

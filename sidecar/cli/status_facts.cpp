@@ -1,5 +1,6 @@
 #include "sidecar/cli/status_facts.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 namespace anabranch {
@@ -40,8 +41,7 @@ void read_source(Connection& connection, StatusFacts& facts) {
     applied,
     confirmed,
     lag,
-    commit_age,
-    applied_age,
+    current_age,
     wal_status,
     kept,
     left,
@@ -57,7 +57,7 @@ void read_source(Connection& connection, StatusFacts& facts) {
   };
   const auto row = connection.exec(
       "SELECT s.name, s.slot, s.publication, s.lsn, s.confirmed_lsn, greatest(s.lag_bytes, 0), " +
-      age("s.commit_time") + ", " + age("s.applied_at") +
+      age("s.current_as_of") +
       ", coalesce(s.wal_status, ''), coalesce(s.kept_wal_bytes, 0), k.safe_wal_size, s.slot_active,"
       " coalesce(s.sidecar_running, false), " +
       age("s.seen_at") + ", " + age("s.started_at") +
@@ -72,8 +72,7 @@ void read_source(Connection& connection, StatusFacts& facts) {
   source.applied = row.lsn(0, applied);
   source.confirmed = row.optional_lsn(0, confirmed);
   source.lag_bytes = row.integer(0, lag);
-  source.commit_age = optional_age(row, 0, commit_age);
-  source.applied_age = optional_age(row, 0, applied_age);
+  source.current_age = optional_age(row, 0, current_age);
   source.wal_status = row.text(0, wal_status);
   source.kept_wal_bytes = row.integer(0, kept);
   source.wal_left_bytes = optional_integer(row, 0, left);
@@ -184,6 +183,12 @@ void read_fill_slots(Connection& connection, StatusFacts& facts) {
 }
 
 }  // namespace
+
+std::optional<milliseconds> later_of(const SourceStatus& first, const SourceStatus& second, milliseconds elapsed) {
+  if (!first.current_age || first.sidecar_pid != second.sidecar_pid) return second.current_age;
+  const auto aged = *first.current_age + elapsed;
+  return second.current_age ? std::min(*second.current_age, aged) : aged;
+}
 
 StatusFacts read_status(Connection& connection) {
   StatusFacts facts;

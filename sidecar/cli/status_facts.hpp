@@ -17,14 +17,15 @@ struct SourceStatus {
   std::string name;
   std::string slot;
   std::string publication;
-  Lsn applied;                              // end of what all live copies hold
-  std::optional<Lsn> confirmed;             // what the slot may forget; nullopt: no such slot
-  int64_t lag_bytes = 0;                    // WAL written since `applied`, of whatever kind
-  std::optional<milliseconds> commit_age;   // of the last applied transaction
-  std::optional<milliseconds> applied_age;  // since the position last moved
-  std::string wal_status;                   // of the slot; empty: no such slot
-  int64_t kept_wal_bytes = 0;               // by the slot
-  std::optional<int64_t> wal_left_bytes;    // until the server gives up the slot; nullopt: no bound
+  Lsn applied;                   // end of what all live copies hold
+  std::optional<Lsn> confirmed;  // what the slot may forget; nullopt: no such slot
+  int64_t lag_bytes = 0;         // WAL written since `applied`, of whatever kind
+  // Everything committed longer ago is in all live copies; nullopt: nothing has been applied yet. Now and then, for
+  // some milliseconds, the server can tell only an older moment than it could before: see later_of().
+  std::optional<milliseconds> current_age;
+  std::string wal_status;                 // of the slot; empty: no such slot
+  int64_t kept_wal_bytes = 0;             // by the slot
+  std::optional<int64_t> wal_left_bytes;  // until the server gives up the slot; nullopt: no bound
   bool slot_active = false;
   bool sidecar_running = false;             // a sign of life within 10 s
   std::optional<milliseconds> seen_age;     // of that sign
@@ -87,6 +88,9 @@ struct StatusFacts {
   std::vector<PreparedTransaction> prepared;
   std::vector<FillSlot> fill_slots;
 };
+
+// What is known after two looks, the second `elapsed` after the first: how current copies were does not fall back.
+std::optional<milliseconds> later_of(const SourceStatus& first, const SourceStatus& second, milliseconds elapsed);
 
 // Reads all that. Throws PgError; SQLSTATE 42501 where the role is no member of anabranch_monitor.
 StatusFacts read_status(Connection& connection);

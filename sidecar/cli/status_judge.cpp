@@ -155,8 +155,7 @@ void judge_copy(const CopyStatus& copy, std::vector<Finding>& findings) {
 
 std::optional<milliseconds> lag_of(const SourceStatus& source) {
   if (source.lag_bytes < status_bounds::lag_bytes_level && source.sidecar_running) return milliseconds(0);
-  if (source.commit_age) return source.commit_age;
-  return source.applied_age;
+  return source.current_age;
 }
 
 Severity severity_of(const CopyStatus& copy) {

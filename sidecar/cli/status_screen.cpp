@@ -47,10 +47,13 @@ std::string labelled(std::string_view label, std::string_view text) {
   return line(fmt::format("{:<{}}{}", label, label_columns, text));
 }
 
-std::string sidecar_text(const SourceStatus& source) {
+std::string sidecar_text(const SourceStatus& source, bool in_recovery) {
   if (!source.sidecar_running)
     return fmt::format("not running; last seen {}",
                        source.seen_age ? format_duration(*source.seen_age) + " ago" : std::string("never"));
+  if (!source.slot_active && !in_recovery && source.seen_age)
+    return fmt::format("does not read its slot; last seen {} ago on {}, process {}", format_duration(*source.seen_age),
+                       printable(source.sidecar_host), source.sidecar_pid);
   return fmt::format("running on {}, process {}, version {}{}", printable(source.sidecar_host), source.sidecar_pid,
                      printable(source.sidecar_version),
                      source.running_for ? ", for " + format_duration(*source.running_for) : std::string());
@@ -131,7 +134,7 @@ std::string status_screen(const StatusFacts& facts, const std::optional<Rates>& 
   screen += '\n';
   if (facts.source) {
     const auto& source = *facts.source;
-    screen += labelled("sidecar", sidecar_text(source));
+    screen += labelled("sidecar", sidecar_text(source, facts.in_recovery));
     if (facts.in_recovery) {
       screen += labelled("slot", "kept by the primary; this is a standby");
     } else {

@@ -47,8 +47,7 @@ StatusFacts healthy() {
   source.slot_active = true;
   source.sidecar_running = true;
   source.seen_age = milliseconds(300);
-  source.commit_age = hours(3);
-  source.applied_age = milliseconds(400);
+  source.current_age = milliseconds(400);
   source.running_for = hours(50);
   source.sidecar_host = "app1";
   source.sidecar_pid = 4242;
@@ -74,11 +73,26 @@ TEST(StatusJudge, AllIsWell) {
   EXPECT_THAT(judge(healthy(), limit), IsEmpty());
 }
 
-TEST(StatusJudge, AnIdleDatabaseIsLevelHoweverOldItsLastCommit) {
-  EXPECT_EQ(lag_of(*healthy().source), milliseconds(0));
+TEST(StatusJudge, ALittleWalIsNoLag) {
   auto facts = healthy();
+  facts.source->current_age = hours(3);
+  EXPECT_EQ(lag_of(*facts.source), milliseconds(0));
   facts.source->lag_bytes = status_bounds::lag_bytes_level;
   EXPECT_EQ(lag_of(*facts.source), milliseconds(hours(3)));
+  facts.source->current_age.reset();
+  EXPECT_EQ(lag_of(*facts.source), std::nullopt);
+}
+
+TEST(StatusJudge, WhatWasCurrentOnceWasCurrentThen) {
+  SourceStatus first;
+  SourceStatus second;
+  EXPECT_EQ(later_of(first, second, milliseconds(500)), std::nullopt);
+  second.current_age = hours(3);
+  EXPECT_EQ(later_of(first, second, milliseconds(500)), milliseconds(hours(3)));
+  first.current_age = milliseconds(100);
+  EXPECT_EQ(later_of(first, second, milliseconds(500)), milliseconds(600));
+  second.current_age = milliseconds(50);
+  EXPECT_EQ(later_of(first, second, milliseconds(500)), milliseconds(50));
 }
 
 TEST(StatusJudge, TheSidecar) {
@@ -129,7 +143,7 @@ TEST(StatusJudge, TheLag) {
   const auto behind = [](milliseconds age) {
     return after([age](auto& facts) {
       facts.source->lag_bytes = 100 << 20;
-      facts.source->commit_age = age;
+      facts.source->current_age = age;
     });
   };
   EXPECT_EQ(behind(seconds(29)).severity, Severity::ok);
