@@ -65,6 +65,11 @@ bool succeeded(const PGresult* result) {
   }
 }
 
+// libpq would send what stands before the zero byte.
+void check_text(const std::string& sql) {
+  if (sql.find('\0') != sql.npos) throw PgError("22021", "a statement holds a zero byte");
+}
+
 }  // namespace
 
 struct Connection::Impl {
@@ -293,6 +298,7 @@ Connection& Connection::operator=(Connection&&) noexcept = default;
 
 Result Connection::exec(const std::string& sql) {
   impl_->check_idle();
+  check_text(sql);
   return impl_->interruptible([&] {
     impl_->check_sent(PQsendQuery(handle(), sql.c_str()));
     return impl_->last_result();

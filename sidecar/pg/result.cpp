@@ -111,6 +111,8 @@ uint64_t Result::affected() const {
 }
 
 Parameters& Parameters::text(std::string_view value) {
+  // libpq would take it for the end.
+  if (value.find('\0') != value.npos) throw PgError("22021", "a text parameter holds a zero byte");
   owned_.emplace_back(value);
   values_.push_back(owned_.back().c_str());
   lengths_.push_back(0);

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 
+#include "test/unit/log/stream_builder.hpp"
 #include "test/unit/pg/database.hpp"
 
 namespace anabranch {
@@ -198,6 +199,31 @@ TEST_F(DatabaseSlotLog, PutsTogetherLargeValuesThatSomebodyWants) {
   const auto skipped = row_of({{relation, {1}}});
   EXPECT_LT(skipped.first, 100u);
   EXPECT_EQ(skipped.second, 1u);
+}
+
+TEST_F(DatabaseSlotLog, ReadsPartitionsAsTheirRoot) {
+  sql_->exec(
+      "CREATE TABLE root (a int, b text, c int) PARTITION BY LIST (a); CREATE TABLE leaf (c int, gone int, b text, a "
+      "int); "
+      "ALTER TABLE leaf DROP gone; ALTER TABLE root ATTACH PARTITION leaf FOR VALUES IN (1); "
+      "ALTER PUBLICATION " +
+      schema_ +
+      " ADD TABLE root; "
+      "ALTER PUBLICATION " +
+      schema_ + " SET (publish_via_partition_root = true)");
+  open(start_);
+  sql_->exec("INSERT INTO root VALUES (1, 'b', 3); TRUNCATE leaf; TRUNCATE root");
+  const TransactionPiece next = piece();
+  ASSERT_EQ(next.changes.size(), 3u);
+  EXPECT_EQ(next.changes[0].relation->name, "root");
+  std::string expected(test::RowBuilder().integer(1, 1).text(2, "b").integer(3, 3));
+  EXPECT_EQ(next.changes[0].after, expected);
+  const auto oid = [&](const std::string& name) {
+    return static_cast<uint32_t>(sql_->exec("SELECT '" + name + "'::regclass::oid").integer(0, 0));
+  };
+  EXPECT_EQ(next.changes[1].details->truncated.at(0).relation->oid, oid("root"));
+  EXPECT_EQ(next.changes[1].details->truncated.at(0).leaf, oid("leaf"));
+  EXPECT_EQ(next.changes[2].details->truncated.at(0).leaf, 0u);
 }
 
 TEST_F(DatabaseSlotLog, TellsThatTheServerHasGone) {

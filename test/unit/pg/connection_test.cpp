@@ -223,6 +223,8 @@ TEST_F(DatabaseConnection, HearsNotifications) {
 
 TEST_F(DatabaseConnection, QuotesForTheServer) {
   Connection connection(options());
+  EXPECT_EQ(error_of([&] { connection.exec(std::string("SELECT 1\0; DROP", 16)); }).sqlstate(), "22021");
+  EXPECT_EQ(error_of([&] { Parameters().text(std::string_view("a\0b", 3)); }).sqlstate(), "22021");
   const std::string hostile = "a'b\\c\"d\n$(x)%s";
   EXPECT_EQ(connection.exec("SELECT " + connection.quote_literal(hostile)).text(0, 0), hostile);
   connection.exec("SET standard_conforming_strings = off");
