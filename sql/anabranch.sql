@@ -424,7 +424,7 @@ COMMENT ON FUNCTION anabranch.set_aside(oid, text, pg_catalog.pg_lsn, text, text
 CREATE FUNCTION anabranch.unreadable(owner oid, relation oid, columns int2[]) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE
-    WHEN c.oid IS NULL THEN 'a source table is gone'
+    WHEN c.oid IS NULL THEN NULL  -- the event trigger's record says that, in order with the rows
     WHEN r.oid IS NULL THEN 'the owner of the copy is gone'
     WHEN EXISTS (SELECT FROM unnest($3) AS column_number WHERE NOT coalesce(has_column_privilege($1, $2, column_number, 'SELECT'), false))
       THEN format('role %I may not read every column it needs of table %s', r.rolname, $2::regclass)
@@ -444,10 +444,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT d.copy, d.copy::regclass::text, d.id, p.state, d.requested,
          CASE p.state WHEN 'live' THEN greatest(p.lsn, h.lsn) ELSE p.lsn END,
          p.fill_slot, d.class, s.ordinal, s.relation, s.relation::regclass::text, s.columns, s.key, s.old_rows,
-         coalesce(anabranch.unreadable(v.relowner, s.relation, s.columns),
-                  -- A live copy learns of it in order, from its record in the stream; one that is yet to be filled does not.
-                  CASE WHEN p.state IN ('waiting', 'filling')
-                    THEN anabranch.misfits(d.copy, s.relation, s.columns, s.column_definitions) END)
+         anabranch.unreadable(v.relowner, s.relation, s.columns)
   FROM anabranch.definition AS d
   JOIN anabranch.progress AS p ON p.copy = d.copy
   JOIN anabranch.definition_source AS s ON s.copy = d.copy
@@ -456,7 +453,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   ORDER BY d.id, s.ordinal
 $$;
 COMMENT ON FUNCTION anabranch.copies_to_apply() IS
-  'every copy with each of its sources, for the sidecar; problem: a right that the copy''s owner has lost, or why it cannot be filled';
+  'every copy with each of its sources, for the sidecar; problem: a right that the copy''s owner has lost';
 
 ------------------------------------------------------------------------------------------------------------- copying
 
@@ -1128,29 +1125,38 @@ LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION anabranch.relations_of(oid) IS 'the tables that a copy reads, as far as they are there';
 
+CREATE FUNCTION anabranch.require_fit(copy oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  problem text;
+BEGIN
+  SELECT coalesce(anabranch.misfits(s.copy, s.relation, s.columns, s.column_definitions),
+                  anabranch.unreadable(v.relowner, s.relation, s.columns),
+                  anabranch.source_gap(s.relation, s.columns, s.key, s.old_rows),
+                  (SELECT min(anabranch.identity_gap(leaf, s.relation, s.columns, s.key, s.old_rows))
+                   FROM anabranch.leaves(s.relation) AS leaf))
+  INTO problem
+  FROM anabranch.definition_source AS s JOIN pg_class AS v ON v.oid = s.copy
+  WHERE s.copy = $1
+  ORDER BY 1 LIMIT 1;
+  IF problem IS NOT NULL THEN
+    RAISE EXCEPTION 'copy % cannot be filled: %', $1::regclass, problem
+      USING ERRCODE = 'AN004',
+            HINT = format('Undo that change, or run SELECT anabranch.drop_aggregate_table(%L) and create it anew.', $1::regclass);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.require_fit(oid) IS 'raises AN004 unless every source of a copy is what the copy was defined for';
+
 CREATE FUNCTION anabranch.carry_out_resume(copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  known   text := (SELECT p.state FROM anabranch.progress AS p WHERE p.copy = $1);
-  problem text;
+  known text := (SELECT p.state FROM anabranch.progress AS p WHERE p.copy = $1);
 BEGIN
   -- paused: the sidecar goes on from the copy's position, or fills it anew when the log no longer reaches back so far.
   IF known IS NULL OR known IN ('failed', 'stale') THEN
     PERFORM anabranch.rebind($1);
-    SELECT coalesce(anabranch.misfits(s.copy, s.relation, s.columns, s.column_definitions),
-                    anabranch.unreadable(v.relowner, s.relation, s.columns),
-                    anabranch.source_gap(s.relation, s.columns, s.key, s.old_rows),
-                    (SELECT min(anabranch.identity_gap(leaf, s.relation, s.columns, s.key, s.old_rows))
-                     FROM anabranch.leaves(s.relation) AS leaf))
-    INTO problem
-    FROM anabranch.definition_source AS s JOIN pg_class AS v ON v.oid = s.copy
-    WHERE s.copy = $1
-    ORDER BY 1 LIMIT 1;
-    IF problem IS NOT NULL THEN
-      RAISE EXCEPTION 'copy % cannot be filled: %', $1::regclass, problem
-        USING ERRCODE = 'AN004',
-              HINT = format('Undo that change, or run SELECT anabranch.drop_aggregate_table(%L) and create it anew.', $1::regclass);
-    END IF;
+    PERFORM anabranch.require_fit($1);
     DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = $1;
     DELETE FROM anabranch.progress AS p WHERE p.copy = $1;
     INSERT INTO anabranch.progress (copy, state) VALUES ($1, 'waiting');
