@@ -96,6 +96,12 @@ TEST_F(DatabaseConnection, ErrorsCarryWhatTheServerSays) {
   EXPECT_FALSE(connection.in_transaction());
 }
 
+TEST_F(DatabaseConnection, RefusesCopy) {
+  Connection connection(options());
+  EXPECT_EQ(error_of([&] { connection.exec("COPY (SELECT 1) TO STDOUT"); }).sqlstate(), "0A000");
+  EXPECT_FALSE(connection.usable());
+}
+
 TEST_F(DatabaseConnection, PipelinesStatements) {
   Connection connection(options());
   connection.prepare("twice", "SELECT 2 * $1::int");
