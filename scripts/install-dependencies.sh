@@ -38,7 +38,7 @@ needed_packages() { # PURPOSE
     build) ;;
     demo) say python3 ;;
     # clang: the fuzzers are libFuzzer's; its runtime is a package of its own.
-    test) say python3 python3-psycopg2 "postgresql-$major-pgtap" libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev ;;
+    test) say python3 python3-psycopg2 pgbouncer "postgresql-$major-pgtap" libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev ;;
     *) usage >&2; exit 2 ;;
   esac
 }

@@ -311,8 +311,13 @@ Reader read_text(std::string_view text, const std::string& path) {
   return reader;
 }
 
-void refuse_mistakes(const Reader& reader, const std::string& path) {
-  if (!reader.mistakes.empty()) throw ConfigError(path, reader.mistakes);
+// In the order of the file; the parser's tables are in the order of names.
+void refuse_mistakes(Reader& reader, const std::string& path) {
+  if (reader.mistakes.empty()) return;
+  std::stable_sort(reader.mistakes.begin(), reader.mistakes.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.line, a.column) < std::pair(b.line, b.column);
+  });
+  throw ConfigError(path, reader.mistakes);
 }
 
 std::string message(const std::string& path, const std::vector<Mistake>& mistakes) {

@@ -146,7 +146,9 @@ TEST(Config, AllMistakesAreReportedAtOnce) {
     parse_config("colour = 1\n[source.home]\nport = 0\nhost = 1\n", "dir/a.toml");
     FAIL();
   } catch (const ConfigError& error) {
-    EXPECT_EQ(error.mistakes().size(), 3u);
+    ASSERT_EQ(error.mistakes().size(), 3u);
+    EXPECT_EQ(error.mistakes()[0].line, 1u);
+    EXPECT_EQ(error.mistakes()[2].line, 4u);
     EXPECT_THAT(error.what(), HasSubstr("dir/a.toml:3:8: source.home.port: is 0, outside 1 to 65535; write"));
   }
 }
