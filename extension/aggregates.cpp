@@ -107,12 +107,22 @@ void check_call(const Aggref* aggregate) {
                    "bool_or and every.")));
 }
 
+Node* without_domain(Node* value) {
+  int32 modifier = exprTypmod(value);
+  const Oid base = getBaseTypeAndTypmod(exprType(value), &modifier);
+  if (base == exprType(value)) return value;
+  return reinterpret_cast<Node*>(
+      makeRelabelType(reinterpret_cast<Expr*>(value), base, modifier, exprCollation(value), COERCE_EXPLICIT_CAST));
+}
+
 // What the call counts: nullptr for count(*).
 Node* argument_expression(const Aggref* aggregate) {
   Node* value =
       aggregate->args == NIL ? nullptr : reinterpret_cast<Node*>(linitial_node(TargetEntry, aggregate->args)->expr);
   if (aggregate->aggfilter == nullptr) return value;
   if (value == nullptr) value = makeBoolConst(true, false);
+  // A domain may refuse the NULL of the rows that the filter leaves out.
+  value = without_domain(value);
   auto* when = makeNode(CaseWhen);
   when->expr = aggregate->aggfilter;
   when->result = reinterpret_cast<Expr*>(value);

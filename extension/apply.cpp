@@ -142,9 +142,11 @@ int64 apply_delta(Oid oid, bytea* delta, bool filling) {
   FillFilter filter = {};
   if (filling) filter = open_fill_filter(copy);
   Changes changes = open_changes(copy);
-  const int settings = pin_output_settings();
-  read_delta(&changes, std::string_view(VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta)), filling ? &filter : nullptr);
-  unpin_output_settings(settings);
+  as_restricted(copy->owner, [&] {
+    const int settings = pin_output_settings();
+    read_delta(&changes, std::string_view(VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta)), filling ? &filter : nullptr);
+    unpin_output_settings(settings);
+  });
   if (changes.rows > 0 || changes.truncate) apply_changes(&changes);
   const int64 rows = changes.rows;
   close_changes(&changes);

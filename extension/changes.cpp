@@ -141,6 +141,14 @@ void put_row(Changes* changes, CopySource* source, std::string_view key, int64 w
 }
 
 void read_delta(Changes* changes, std::string_view delta, const FillFilter* filter) {
+  Copy* copy = changes->copy;
+  Oid user;
+  int context;
+  GetUserIdAndSecContext(&user, &context);
+  Assert((context & SECURITY_RESTRICTED_OPERATION) != 0);
+  auto* readers = static_cast<Oid*>(palloc(sizeof(Oid) * (copy->source_count + 1)));
+  for (int i = 0; i < copy->source_count; i++) readers[i] = reader_of(copy, copy->sources[i]);
+
   wire::Reader reader(delta);
   wire::Field field;
   MemoryContext caller = MemoryContextSwitchTo(changes->scratch);
@@ -150,7 +158,8 @@ void read_delta(Changes* changes, std::string_view delta, const FillFilter* filt
       continue;
     }
     if (field.number != 2 || field.type != wire::Type::bytes) refuse("unknown field");
-    const DeltaRow row = read_row(changes->copy, field.bytes);
+    const DeltaRow row = read_row(copy, field.bytes);
+    SetUserIdAndSecContext(readers[row.source->ordinal - 1], context);
     auto* key_bytes = static_cast<char*>(palloc(row.row.size() + 1));
     const std::string_view key = read_values(changes, row.source, row.row, key_bytes);
     if (filter == nullptr || counts_in_fill(*filter, changes, row.source, row.xid))
@@ -159,6 +168,7 @@ void read_delta(Changes* changes, std::string_view delta, const FillFilter* filt
     CHECK_FOR_INTERRUPTS();
   }
   MemoryContextSwitchTo(caller);
+  SetUserIdAndSecContext(user, context);
   if (reader.damaged()) refuse("it ends inside a field");
 }
 

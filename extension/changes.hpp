@@ -34,7 +34,8 @@ Changes open_changes(Copy* copy);
 void close_changes(Changes* changes);
 
 /// Reads a Delta into the relations. Raises data_corrupted for bytes that are none. `filter` (nullptr: none) decides
-/// which rows count while the copy is being filled. Output settings must be pinned.
+/// which rows count while the copy is being filled. Output settings must be pinned, and the context be restricted
+/// (as_restricted): values are read with the rights of reader_of.
 void read_delta(Changes* changes, std::string_view delta, const FillFilter* filter);
 
 /// Adds a row whose values are in changes->values and changes->nulls, in the order of source.numbers, with this weight.

@@ -184,6 +184,14 @@ Copy* load_copy(Oid oid) {
   return copy;
 }
 
+Oid reader_of(const Copy* copy, const CopySource& source) {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(source.relation));
+  if (!HeapTupleIsValid(tuple)) return copy->owner;
+  const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+  ReleaseSysCache(tuple);
+  return owner;
+}
+
 CopySource& source_of(Copy* copy, uint64_t ordinal) {
   if (ordinal < 1 || ordinal > static_cast<uint64_t>(copy->source_count))
     ereport(ERROR,

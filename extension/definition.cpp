@@ -99,7 +99,24 @@ const char* unused_state_name(const char* name) {
   return candidate;
 }
 
-void create_state(const Request& request, const char* state, const Statements& statements) {
+// Statistics of a range type are made with its subtype_diff, a function that any user may have written; ANALYZE would
+// run it as the table's owner, who is the extension's.
+void leave_out_statistics(const char* state_name) {
+  const Oid state = get_relname_relid(state_name, get_namespace_oid("anabranch_data", false));
+  Relation relation = table_open(state, AccessShareLock);
+  TupleDesc columns = CreateTupleDescCopy(RelationGetDescr(relation));
+  table_close(relation, NoLock);
+  for (int i = 0; i < columns->natts; i++) {
+    const Oid base = getBaseType(TupleDescAttr(columns, i)->atttypid);
+    const char kind = get_typtype(base);
+    if (base < FirstNormalObjectId || (kind != TYPTYPE_RANGE && kind != TYPTYPE_MULTIRANGE)) continue;
+    execute(psprintf("ALTER TABLE anabranch_data.%s ALTER %s SET STATISTICS 0", quote_identifier(state_name),
+                     quote_identifier(NameStr(TupleDescAttr(columns, i)->attname))));
+  }
+}
+
+// `name` is the table's, `state` the same quoted and qualified.
+void create_state(const Request& request, const char* name, const char* state, const Statements& statements) {
   as_extension_owner([&] {
     // Rows are updated in place as long as their page has room, and a vacuum needs to come by often, not for long.
     execute(
@@ -107,6 +124,8 @@ void create_state(const Request& request, const char* state, const Statements& s
                  "autovacuum_vacuum_cost_delay = 0)",
                  state, statements.columns));
     execute(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT", state, statements.key_columns));
+    CommandCounterIncrement();
+    leave_out_statistics(name);
     execute(psprintf("GRANT SELECT ON %s TO %s", state, quote_identifier(GetUserNameFromId(request.owner, false))));
     execute(psprintf(
         "COMMENT ON TABLE %s IS %s", state,
@@ -195,7 +214,8 @@ Oid create(const Request& request) {
   identify_all_rows(&definition, request.prepare_sources);
 
   const char* class_name = definition.grouped != nullptr ? "linear" : "rows";
-  const char* state = quote_qualified_identifier("anabranch_data", unused_state_name(request.name));
+  const char* state_name = unused_state_name(request.name);
+  const char* state = quote_qualified_identifier("anabranch_data", state_name);
   List* shadows = NIL;
   ListCell* cell;
   foreach (cell, definition.sources) {
@@ -208,7 +228,7 @@ Oid create(const Request& request) {
   const int level = pin_settings();
   const Statements statements = make_statements(&definition, state);
 
-  create_state(request, state, statements);
+  create_state(request, state_name, state, statements);
   const char* shown = make_shown(definition, statements);
   unpin_settings(level);
   const Oid view = create_view(request, shown, expected);

@@ -145,7 +145,8 @@ ChunkRead read_chunk(Changes* changes, CopySource& source, const ChunkState& las
   const bool after = last.upper != nullptr;
   auto* types = static_cast<Oid*>(palloc(sizeof(Oid) * (source.key_count + 1)));
   for (int i = 0; i < source.key_count; i++) types[i] = TupleDescAttr(source.delta, source.key[i])->atttypid;
-  Datum* values = after ? read_key(source, last.upper) : nullptr;
+  Datum* values = nullptr;
+  if (after) as_restricted(reader_of(changes->copy, source), [&] { values = read_key(source, last.upper); });
   int* key_places = places_of_key(source);
 
   ChunkRead read;
@@ -260,13 +261,16 @@ FillFilter open_fill_filter(Copy* copy) {
       elog(ERROR, "could not read the chunks of a fill");
     known.count = static_cast<int>(SPI_processed);
     known.chunks = static_cast<FillChunk*>(palloc0(sizeof(FillChunk) * (known.count + 1)));
-    for (int c = 0; c < known.count; c++) {
-      bool is_null;
-      const Datum upper = SPI_getbinval(SPI_tuptable->vals[c], SPI_tuptable->tupdesc, 1, &is_null);
-      known.chunks[c].upper = is_null ? nullptr : read_key(source, DatumGetByteaPP(upper));
-      const Datum snapshot = SPI_getbinval(SPI_tuptable->vals[c], SPI_tuptable->tupdesc, 2, &is_null);
-      known.chunks[c].snapshot = PointerGetDatum(PG_DETOAST_DATUM_COPY(snapshot));
-    }
+    SPITupleTable* found = SPI_tuptable;
+    as_restricted(reader_of(copy, source), [&] {
+      for (int c = 0; c < known.count; c++) {
+        bool is_null;
+        const Datum upper = SPI_getbinval(found->vals[c], found->tupdesc, 1, &is_null);
+        known.chunks[c].upper = is_null ? nullptr : read_key(source, DatumGetByteaPP(upper));
+        const Datum snapshot = SPI_getbinval(found->vals[c], found->tupdesc, 2, &is_null);
+        known.chunks[c].snapshot = PointerGetDatum(PG_DETOAST_DATUM_COPY(snapshot));
+      }
+    });
   }
   unpin_output_settings(settings);
   return filter;

@@ -69,6 +69,28 @@ void refuse_partition(const Publication* publication, Oid table) {
                errhint("Select from %s, with the partition's bounds as the condition.", table_name(lfirst_oid(cell)))));
 }
 
+// Once the root is published, changes of its partitions come as changes of the root, and a copy of a partition alone
+// would see no more of them.
+void refuse_root_of_source(Oid table) {
+  if (get_rel_relkind(table) != RELKIND_PARTITIONED_TABLE) return;
+  char* copy = nullptr;
+  as_extension_owner([&] {
+    SPI_execute(psprintf("SELECT s.copy::text FROM anabranch.definition_source AS s "
+                         "JOIN pg_partition_tree(%u) AS t ON t.relid = s.relation WHERE t.level > 0 LIMIT 1",
+                         table),
+                true, 1);
+    if (SPI_processed == 0) return;
+    const char* found = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    copy = strcpy(static_cast<char*>(SPI_palloc(strlen(found) + 1)), found);
+  });
+  if (copy != nullptr)
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_IN_USE),
+             errmsg("table %s cannot be published: copy %s reads one of its partitions", table_name(table), copy),
+             errhint("Drop that copy, and define it over %s with the partition's bounds as the condition.",
+                     table_name(table))));
+}
+
 }  // namespace
 
 void publish_table(Oid table) {
@@ -88,6 +110,7 @@ void publish_table(Oid table) {
   const Oid ddl = get_relname_relid("ddl", get_namespace_oid("anabranch", false));
   if (!published(publication, ddl)) execute(psprintf("ALTER PUBLICATION %s ADD TABLE anabranch.ddl", quoted));
   if (published(publication, table)) return;
+  refuse_root_of_source(table);
   const bool partitioned = get_rel_relkind(table) == RELKIND_PARTITIONED_TABLE;
   const char* command =
       psprintf("ALTER PUBLICATION %s ADD TABLE %s%s", quoted, partitioned ? "" : "ONLY ", table_name(table));

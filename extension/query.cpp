@@ -247,7 +247,10 @@ void prune(Definition* definition, Query* query, bool all, Bitmapset* needed) {
       auto* target = lfirst_node(TargetEntry, cell);
       auto* node = reinterpret_cast<Node*>(target->expr);
       if (bms_is_member(target->resno, needed) || IsA(node, Const)) continue;
-      target->expr = reinterpret_cast<Expr*>(makeNullConst(exprType(node), exprTypmod(node), exprCollation(node)));
+      // Of the base type: a domain may refuse NULL.
+      int32 modifier = exprTypmod(node);
+      const Oid base = getBaseTypeAndTypmod(exprType(node), &modifier);
+      target->expr = reinterpret_cast<Expr*>(makeNullConst(base, modifier, exprCollation(node)));
     }
   }
   Bitmapset* columns = nullptr;

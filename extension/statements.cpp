@@ -308,22 +308,19 @@ const char* numbered(const char* prefix, int count, const char* more) {
   return text.c_str();
 }
 
-// Keys whose row may have gone from the output: one SELECT for each way up.
-const char* make_gone(List* kept, List* paths) {
+// Keys whose row may have gone from the output: one SELECT for each way up. The columns come, as NULL, from the state
+// table: NULL cast to a domain would be checked by the domain, and a base type in its place would be checked on its way
+// into the table, where no expression of a user's may run.
+const char* make_gone(List* kept, List* paths, const char* state) {
   Text text;
-  ListCell *cell, *column;
+  ListCell* cell;
   foreach (cell, paths) {
     auto* path = static_cast<Path*>(lfirst(cell));
-    Text nulls;
-    foreach (column, kept) {
-      Node* value = static_cast<Kept*>(lfirst(column))->expression;
-      add(nulls, ", ", "NULL::%s",
-          format_type_extended(exprType(value), exprTypmod(value),
-                               FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
-    }
-    const char* select =
-        psprintf(" UNION ALL SELECT %s, '\\x%s'::bytea || anabranch_key, false FROM", nulls.c_str(), path->prefix);
-    add(text, "", "%s %s%s", select, delta_name(path->source->ordinal), path->filtered ? "" : " WHERE anabranch_w < 0");
+    add(text, "",
+        " UNION ALL SELECT %s, '\\x%s'::bytea || delta.anabranch_key, false FROM %s AS delta LEFT JOIN ONLY %s AS "
+        "state ON false%s",
+        names_of(kept, "state."), path->prefix, delta_name(path->source->ordinal), state,
+        path->filtered ? "" : " WHERE delta.anabranch_w < 0");
   }
   return text.c_str();
 }
@@ -383,7 +380,7 @@ Statements make_rows(Definition* definition, const char* state) {
   } else {
     statements.columns = psprintf("%s, anabranch_key bytea NOT NULL", definitions_of(kept));
     statements.fold = psprintf("%s SELECT %s, true AS anabranch_present FROM %s%s", make_upserts(definition), outputs,
-                               core, make_gone(kept, paths));
+                               core, make_gone(kept, paths, state));
     statements.merge = psprintf(
         // An array, so that the index is used whatever is known of the table's size.
         "WITH gone AS (DELETE FROM %1$s AS state WHERE state.anabranch_key = ANY (ARRAY("

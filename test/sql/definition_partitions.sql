@@ -2,7 +2,7 @@
 \i test/fixture/start.sql
 \i test/fixture/stream.sql
 \i test/fixture/refusals.sql
-SELECT plan(17);
+SELECT plan(19);
 
 -- Partitioned sources: one table to the definition, many to the replica identity.
 CREATE TABLE event (id int, kind text, n int, PRIMARY KEY (id)) PARTITION BY RANGE (id);
@@ -53,6 +53,11 @@ SELECT is_empty('SELECT all_differences()', 'changed and moved to other partitio
 CREATE PUBLICATION other FOR TABLE event;
 CREATE TABLE free (id int PRIMARY KEY) PARTITION BY RANGE (id);
 CREATE TABLE free_1 PARTITION OF free FOR VALUES FROM (0) TO (9);
+SELECT lives_ok($$ SELECT anabranch.create_aggregate_table('of_free_1', 'SELECT count(*) FROM free_1') $$, 'a partition can be a source as long as its root is not published');
+SELECT is(refusal('SELECT count(*) FROM free'),
+  E'table public.free cannot be published: copy public.of_free_1 reads one of its partitions\nDrop that copy, and define it over public.free with the partition''s bounds as the condition.',
+  'and then its root cannot');
+SELECT anabranch.drop_aggregate_table('of_free_1') \g /dev/null
 ALTER PUBLICATION anabranch SET (publish_via_partition_root = false);
 SELECT alike(refusal('SELECT count(*) FROM free'), '%publishes partitions under their own names%ALTER PUBLICATION anabranch SET (publish_via_partition_root = true).', 'the other way round does not do');
 ALTER PUBLICATION anabranch SET (publish_via_partition_root = true, publish = 'insert, update');

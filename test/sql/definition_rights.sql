@@ -2,7 +2,7 @@
 \i test/fixture/start.sql
 \i test/fixture/stream.sql
 \i test/fixture/refusals.sql
-SELECT plan(21);
+SELECT plan(25);
 
 -- Whose rights are asked for, and that nobody gets others by way of a copy.
 CREATE ROLE maker NOLOGIN;
@@ -77,5 +77,46 @@ SELECT is((SELECT who FROM made.asking), 'maker pg_catalog, pg_temp', 'it runs a
 SELECT is(current_user::text || current_setting('search_path'), session_user || 'public', 'and leaves nothing behind');
 SELECT throws_ok($$ SELECT anabranch.apply('made.seizing'::regclass, delta_row(1, 1, row_bytes('made.bait', '{1}', '{"id": 7}'))) $$, '42501',
                  'cannot set parameter "role" within security-definer function', 'nor while changes are applied');
+
+-- Checks of a domain run wherever a value is read from its text, also deep inside of another type.
+SET ROLE maker;
+CREATE FUNCTION made.note(int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  IF current_user <> 'maker' THEN
+    RAISE EXCEPTION 'run as %', current_user;
+  END IF;
+  RETURN true;
+END
+$$;
+CREATE DOMAIN made.watched AS int CHECK (made.note(value));
+CREATE TYPE made.parcel AS (w made.watched, n int);
+CREATE TABLE made.parcels (id int PRIMARY KEY, parcel made.parcel, many made.watched[], w made.watched);
+ALTER TABLE made.parcels REPLICA IDENTITY FULL;
+CREATE FUNCTION made.difference(int, int) RETURNS float8 LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF current_user <> 'maker' THEN
+    RAISE EXCEPTION 'run as %', current_user;
+  END IF;
+  RETURN $1 - $2;
+END
+$$;
+CREATE TYPE made.span AS RANGE (subtype = int, subtype_diff = made.difference);
+CREATE TABLE made.spans (id int PRIMARY KEY, span made.span);
+ALTER TABLE made.spans REPLICA IDENTITY FULL;
+INSERT INTO made.spans SELECT i, made.span(i, i + i) FROM generate_series(1, 20) AS i;
+INSERT INTO made.parcels VALUES (1, '(1,2)', '{3}', 4);
+SELECT anabranch.create_aggregate_table('made.parcel_groups', 'SELECT parcel, w, count(*), count(w) FILTER (WHERE id > 1) AS some FROM made.parcels GROUP BY 1, 2') \g /dev/null
+SELECT anabranch.create_aggregate_table('made.parcel_rows', 'SELECT parcel, many, w FROM made.parcels WHERE id > 0') \g /dev/null
+SELECT anabranch.create_aggregate_table('made.span_groups', 'SELECT span, count(*) FROM made.spans GROUP BY 1') \g /dev/null
+RESET ROLE;
+SELECT fill(copy) FROM unnest(ARRAY['made.parcel_groups', 'made.parcel_rows', 'made.span_groups']::regclass[]) AS copy \g /dev/null
+CREATE FUNCTION parcel(copy regclass) RETURNS bigint LANGUAGE sql AS $$
+  SELECT anabranch.apply(copy, delta_row(1, 1, value_field(1, '2', 'int') || value_field(2, '(7,8)', 'made.parcel') ||
+    CASE WHEN copy = 'made.parcel_rows'::regclass THEN value_field(3, '{9}', 'text') ELSE '' END || value_field(4, '7', 'int')))
+$$;
+SELECT lives_ok($$ SELECT parcel('made.parcel_groups') $$, 'checks of domains run as the owner when a group is read');
+SELECT lives_ok($$ SELECT parcel('made.parcel_rows') $$, 'and when a row is');
+SELECT lives_ok($$ SELECT anabranch.apply('made.parcel_rows'::regclass, delta_row(1, -1, value_field(1, '1', 'int'))) $$, 'and are not asked about a row that is gone');
+SELECT lives_ok('ANALYZE anabranch_data.span_groups', 'statistics are not made with a function of the owner''s');
 SELECT * FROM finish();
 ROLLBACK;
