@@ -92,14 +92,23 @@ ConnectOptions home_options(const RunSettings& settings) {
 }
 
 void check_server(Connection& connection) {
-  const Result level = connection.exec("SELECT current_setting('wal_level'), pg_is_in_recovery()", Parameters());
-  if (level.boolean(0, 1)) {
+  const Result row = connection.exec(
+      "SELECT pg_is_in_recovery(), current_setting('wal_level'), coalesce('anabranch_decoder' = ANY (string_to_array("
+      "translate(current_setting('output_plugin_libraries', true), ' \"', ''), ',')), true)",
+      Parameters());
+  if (row.boolean(0, 0)) {
     throw RunError(RunError::Kind::configuration, "the server is a standby: connect to the primary");
   }
-  if (level.text(0, 0) != "logical") {
+  if (row.text(0, 1) != "logical") {
     throw RunError(RunError::Kind::configuration,
-                   "wal_level is \"" + std::string(level.text(0, 0)) +
+                   "wal_level is \"" + std::string(row.text(0, 1)) +
                        "\", not \"logical\": run \"anabranch init\", then restart the server");
+  }
+  // Releases from August 2026 on load only the plugins that this setting lists; older ones do not have it.
+  if (!row.boolean(0, 2)) {
+    throw RunError(
+        RunError::Kind::configuration,
+        "the server's setting output_plugin_libraries does not list anabranch_decoder: run \"anabranch init\"");
   }
 }
 
@@ -163,13 +172,15 @@ void Run::session(Backoff& backoff) {
   ConnectOptions options = home_options(settings_);
   // Until there is something to finish, a stop ends every wait.
   options.stop = &stop_;
-  Session session(options, settings_.slot);
+  Session session(options);
   check_server(session.connection());
+  session.prepare();
   token_.source = settings_.source;
   // Not the first session of this run: whoever has taken over meanwhile keeps the source.
   if (token_.token != 0) session.heartbeat(token_);
   const StartedSidecar started = session.start_sidecar(settings_.source, settings_.slot, settings_.publication);
   token_.token = started.token;
+  session.take_origin(settings_.slot);
   failpoint("run_token_taken");
   drop_orphan_slots(session.connection(), settings_.slot, session.copies());
 
@@ -202,7 +213,9 @@ void Run::session(Backoff& backoff) {
 
 void Run::mark_lost(const std::string& reason) noexcept {
   try {
-    Session session(home_options(settings_), settings_.slot);
+    Session session(home_options(settings_));
+    session.prepare();
+    session.take_origin(settings_.slot);
     session.begin();
     session.begin_batch(token_);
     for (const CopyRow& row : session.copies()) {

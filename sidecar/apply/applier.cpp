@@ -271,6 +271,7 @@ void Applier::refresh() {
     gone = true;
   }
   known_ = std::move(known);
+  let_go_fill_slots(rows);
   for (const CopyRow& row : rows) refresh(row);
   loaded_ = true;
   let_go();
@@ -304,8 +305,13 @@ void Applier::refresh(const CopyRow& row) {
     return set_aside(row.oid, "catching_up", std::nullopt, std::nullopt);
   }
   if (row.state == "waiting" || row.state == "filling" || row.state == "catching_up") {
-    if (row.state == "catching_up") hold(row);
-    pause ? workers_.cancel(row.oid) : workers_.start(row);
+    if (row.state == "catching_up") {
+      hold(row);
+    } else {
+      held_.erase(row.oid);
+      ack_.release(row.oid);
+    }
+    pause || overdue_.contains(row.oid) ? workers_.cancel(row.oid) : workers_.start(row);
     return;
   }
   if (row.state == "paused") return hold(row);
@@ -338,6 +344,27 @@ void Applier::let_go() {
     ack_.release(held->first);
     let_go_.insert(held->first);
     held = held_.erase(held);
+  }
+}
+
+// The same for copies with a slot of their own: a fill that is paused or stuck must not fill the server's disk.
+void Applier::let_go_fill_slots(const std::vector<CopyRow>& rows) {
+  overdue_.clear();
+  if (settings_.wal_keep_limit_bytes <= 0) return;
+  for (const CopyRow& row : rows) {
+    if (row.state != "filling" && row.state != "catching_up") continue;
+    const std::string slot = fill_slot_name(settings_.slot, row.id);
+    const Result kept = session_.connection().exec(
+        "SELECT pg_current_wal_insert_lsn() - restart_lsn > $2::bigint FROM pg_replication_slots "
+        "WHERE slot_name = $1 AND restart_lsn IS NOT NULL",
+        Parameters().text(slot).integer(settings_.wal_keep_limit_bytes));
+    if (kept.rows() == 0 || !kept.boolean(0, 0)) continue;
+    overdue_.insert(row.oid);
+    if (workers_.has(row.oid)) continue;  // cancelled below; its slot is free the next time
+    log_warning("the slot of a copy keeps more WAL than wal_keep_limit; it is dropped, and the copy is filled anew",
+                {{"copy", row.name}, {"slot", slot}, {"limit_bytes", settings_.wal_keep_limit_bytes}});
+    set_aside(row.oid, "waiting", std::nullopt, "the WAL kept for it had passed wal_keep_limit");
+    drop_fill_slot(session_.connection(), slot);
   }
 }
 

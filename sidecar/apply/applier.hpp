@@ -85,6 +85,7 @@ class Applier {
   void refresh(const CopyRow& row);
   void hold(const CopyRow& row);
   void let_go();
+  void let_go_fill_slots(const std::vector<CopyRow>& rows);
   void set_aside(uint32_t copy, const std::string& state, std::optional<std::string> sqlstate,
                  std::optional<std::string> reason);
   void join(const JoinDesk::Request& request);
@@ -110,6 +111,7 @@ class Applier {
   std::set<uint32_t> let_go_;              // copies whose WAL is not kept any more
   std::map<uint32_t, std::string> known_;  // every copy's name
   std::map<uint32_t, int> failures_;       // in a row, of the batch under way
+  std::set<uint32_t> overdue_;             // copies whose own slot keeps more WAL than allowed
   bool loaded_ = false;
   Clock::time_point refreshed_{}, hidden_since_{}, hidden_told_{}, measured_{}, looked_{}, idle_recorded_{};
   uint64_t rows_measured_ = 0;

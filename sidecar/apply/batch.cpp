@@ -139,7 +139,9 @@ void Batches::take_work() {
   for (const CopyDelta& copy : work.copies) {
     if (!copy.problem) continue;
     const CopyPlan* plan = plan_of(copy.copy);
-    batch_.asides.push_back(SetAside{copy.copy, copy.problem->state,
+    // A fill that cannot go on begins again.
+    const bool again = copy.problem->state == "filling";
+    batch_.asides.push_back(SetAside{copy.copy, again ? "waiting" : copy.problem->state,
                                      plan != nullptr ? std::optional(plan->position) : std::nullopt,
                                      copy.problem->sqlstate, copy.problem->reason, std::nullopt});
   }

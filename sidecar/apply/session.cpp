@@ -68,10 +68,7 @@ CopyPlan CopyRow::plan(Lsn position, bool with_xid) const {
   return plan;
 }
 
-Session::Session(const ConnectOptions& options, const std::string& origin) : connection_(options) {
-  take_origin(origin);
-  prepare();
-}
+Session::Session(const ConnectOptions& options) : connection_(options) {}
 
 void Session::take_origin(const std::string& origin) {
   const std::string name = connection_.quote_literal(origin);

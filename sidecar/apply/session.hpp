@@ -75,9 +75,15 @@ struct BatchEnd {
 // throw PgError. Not for two threads at a time.
 class Session {
  public:
-  // Connects, and takes the replication origin, so that the decoder can leave out what this session writes. Throws
-  // PgError; SQLSTATE 55006 while another session still has the origin.
-  Session(const ConnectOptions& options, const std::string& origin);
+  // Connects. Throws PgError.
+  explicit Session(const ConnectOptions& options);
+
+  // Prepares the statements below; to be called first. Throws PgError.
+  void prepare();
+
+  // Takes the replication origin, so that the decoder can leave out what this session writes. Throws PgError; SQLSTATE
+  // 55006 while another session still has it.
+  void take_origin(const std::string& origin);
 
   Connection& connection() { return connection_; }
 
@@ -118,9 +124,6 @@ class Session {
   static std::optional<Lsn> read_copy_batch(const Result& result);
 
  private:
-  void take_origin(const std::string& origin);
-  void prepare();
-
   Connection connection_;
 };
 

@@ -135,7 +135,7 @@ class Creation {
  public:
   Creation(const WorkerContext& context, CopyRow copy)
       : context_(context),
-        session_(worker_options(context), context.origin),
+        session_(worker_options(context)),
         copy_(std::move(copy)),
         slot_(fill_slot_name(context.settings.slot, copy_.id)),
         scope_(copy_, context.token) {}
@@ -178,6 +178,8 @@ class Creation {
 };
 
 void Creation::run() {
+  session_.prepare();
+  session_.take_origin(context_.origin);
   if (!read_copy()) return;
   if (copy_.problem) return set_aside(SetAside{copy_.oid, "failed", copy_.lsn, "42501", copy_.problem, std::nullopt});
   prepare();
@@ -461,6 +463,10 @@ void create_copy(const WorkerContext& context, const CopyRow& copy) {
 
 std::string fill_slot_name(const std::string& slot, int64_t copy_id) {
   return slot + "_fill_" + std::to_string(copy_id);
+}
+
+void drop_fill_slot(Connection& connection, const std::string& slot) {
+  drop_slot(connection, slot, nullptr);
 }
 
 void drop_orphan_slots(Connection& connection, const std::string& slot, const std::vector<CopyRow>& copies) {

@@ -26,6 +26,9 @@ void create_copy(const WorkerContext& context, const CopyRow& copy);
 // "<slot>_fill_<id>": the slot that keeps what happens while a copy is filled or catches up.
 std::string fill_slot_name(const std::string& slot, int64_t copy_id);
 
+// Drops it, if it is there; throws PgError with SQLSTATE 55006 while somebody reads it.
+void drop_fill_slot(Connection& connection, const std::string& slot);
+
 // Drops the fill slots whose copy does not need one any more. A slot in use is left alone. `copies` are all there are.
 void drop_orphan_slots(Connection& connection, const std::string& slot, const std::vector<CopyRow>& copies);
 

@@ -302,7 +302,7 @@ def test_two_sidecars_on_one_slot(rig):
     running = [sidecar for sidecar in (rig.sidecar, second) if sidecar.running()]
     assert running, "neither of the two runs"
     rig.expect_current(social.COPIES)
-    assert any(word in second.log() + rig.sidecar.log() for word in ("another", "active", "fenced")), second.log()
+    assert any(word in second.log() + rig.sidecar.log() for word in ("another", "in use", "fenced")), second.log()
     second.kill()
     rig.sidecar.kill()
     rig.sidecar.start()
