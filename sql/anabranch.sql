@@ -500,7 +500,7 @@ AS 'MODULE_PATHNAME', 'anabranch_renew_shadow';
 COMMENT ON FUNCTION anabranch.renew_shadow(oid, oid) IS 'makes a shadow anew if it no longer has the columns of its source';
 
 CREATE FUNCTION anabranch.column_definitions(relation oid, columns int2[]) RETURNS text[]
-LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
   SELECT array_agg(CASE WHEN NOT a.attisdropped THEN
                      format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod))
                      || CASE WHEN l.oid IS NOT NULL THEN format(' COLLATE %I.%I', n.nspname, l.collname) ELSE '' END
@@ -597,7 +597,7 @@ COMMENT ON FUNCTION anabranch.source_gap(oid, int2[], int2[], text) IS
   'why the rows of a source can no longer be told apart in the stream; NULL when they can. Of a partitioned table ask identity_gap for each leaf as well';
 
 CREATE FUNCTION anabranch.misfits(copy oid, relation oid, columns int2[], column_definitions text[]) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
   SELECT CASE
     WHEN c.oid IS NULL THEN 'a source table was dropped'
     WHEN c.relpersistence <> 'p' THEN format('table %s is no longer logged', $2::regclass)
@@ -1357,7 +1357,7 @@ FROM (
       (c.state = 'paused', 2, 'waits for the sidecar to resume it', NULL),
       (c.state IN ('waiting', 'filling', 'catching_up'), 1,
        CASE c.state WHEN 'waiting' THEN 'waits to be filled'
-         WHEN 'filling' THEN pg_catalog.format('%s of about %s rows%s', c.fill_rows, c.fill_rows_total, ', ' || date_trunc('second', c.fill_time_left) || ' left')
+         WHEN 'filling' THEN pg_catalog.format('%s of about %s rows%s', c.fill_rows, c.fill_rows_total, ', ' || pg_catalog.to_char(c.fill_time_left, 'HH24:MI:SS') || ' left')
          ELSE 'applies what was written during the fill' END, NULL),
       (true, 1, NULL, NULL)) AS checks (holds, severity, problem, remedy)
     WHERE checks.holds ORDER BY checks.severity DESC, checks.problem LIMIT 1) AS worst

@@ -1,7 +1,7 @@
 \set ECHO none
 \i test/fixture/start.sql
 \i test/fixture/copies.sql
-SELECT plan(17);
+SELECT plan(18);
 
 CREATE TYPE mood AS ENUM ('sad', 'glad');
 CREATE TABLE orders (gone int, id int PRIMARY KEY, amount numeric(10,2), note text, feeling mood, other int);
@@ -18,6 +18,16 @@ ALTER TABLE orders SET SCHEMA elsewhere;
 ALTER TABLE elsewhere.orders SET SCHEMA public;
 CREATE INDEX ON orders (note);
 SELECT is(take_recorded(), 'nothing', 'what no copy uses may come and go, and a table may get another name');
+
+SET LOCAL quote_all_identifiers = on;
+SET LOCAL standard_conforming_strings = off;
+SET LOCAL transform_null_equals = on;
+SET LOCAL escape_string_warning = off;
+ALTER TABLE orders ADD COLUMN "new one" int;
+SET LOCAL quote_all_identifiers = off;
+SET LOCAL standard_conforming_strings = on;
+SET LOCAL transform_null_equals = off;
+SELECT is(take_recorded(), 'nothing', 'settings of the session that gives the command do not matter');
 
 ALTER TABLE orders RENAME amount TO total;
 SELECT is(take_recorded(), 'by_amount: column amount of table public.orders was renamed to total', 'a renamed column makes the copies stale that use it');
