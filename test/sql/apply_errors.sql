@@ -1,0 +1,53 @@
+\set ECHO none
+\i test/fixture/start.sql
+\i test/fixture/stream.sql
+SELECT plan(18);
+
+-- What goes wrong while changes are applied says where and why, and leaves the copy as it was.
+CREATE TABLE t (id int PRIMARY KEY, g text, n int);
+ALTER TABLE t REPLICA IDENTITY FULL;
+INSERT INTO t SELECT i, 'g' || i % 3, i FROM generate_series(1, 9) AS i;
+SELECT anabranch.create_aggregate_table('sums', 'SELECT g, sum(100 / n) FROM t GROUP BY g') \g /dev/null
+SELECT anabranch.create_aggregate_table('total', 'SELECT count(*), sum(n) FROM t') \g /dev/null
+SELECT anabranch.create_aggregate_table('kept', 'SELECT id, n FROM t') \g /dev/null
+SELECT fill(copy) FROM anabranch.definition \g /dev/null
+CREATE FUNCTION one_row(weight int, id int, g text, n int) RETURNS bytea LANGUAGE sql AS $$
+  SELECT delta_row(1, weight, row_bytes('t', (SELECT columns FROM anabranch.definition_source WHERE copy = 'sums'::regclass),
+                                        jsonb_build_object('id', id, 'g', g, 'n', n)))
+$$;
+CREATE FUNCTION context_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  message text;
+  context text;
+BEGIN
+  EXECUTE statement;
+  RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+  GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, context = PG_EXCEPTION_CONTEXT;
+  RETURN message || ', ' || coalesce(substring(context FROM '(?n)^applying changes to copy .*$'), 'no context');
+END
+$$;
+
+SELECT is(context_of($$ SELECT anabranch.apply('sums'::regclass, one_row(1, 10, 'g1', 0)) $$), 'division by zero, applying changes to copy "sums"', 'an expression that fails names the copy');
+SELECT is(differences('sums'), '', 'and changes nothing');
+SELECT throws_ok($$ SELECT anabranch.apply('sums'::regclass, one_row(-1, 10, 'unknown', 5)) $$, 'AN005', NULL, 'what was never there cannot go');
+SELECT throws_ok($$ SELECT anabranch.apply('sums'::regclass, one_row(-4, 10, 'g1', 5)) $$, 'AN005', NULL, 'nor more than there was');
+SELECT throws_ok($$ SELECT anabranch.apply('total'::regclass, delta_row(1, -10, value_field(1, '1', 'int') || value_field(3, '1', 'int'))) $$, 'AN005', NULL, 'nor without groups');
+SELECT is(differences(copy), '', copy || ' is as it was') FROM anabranch.definition ORDER BY copy::text;
+SELECT throws_ok(format($$ SELECT anabranch.apply('sums'::regclass, one_row(1, 11, %L, 5)) $$, (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 300) AS i)),
+                 '54000', NULL, 'a group key too large for its index');
+
+SELECT throws_ok($$ SELECT anabranch.apply('sums'::regclass, '\xff') $$, 'XX001', NULL, 'damaged bytes');
+SELECT throws_ok($$ SELECT anabranch.apply('sums'::regclass, delta_row(1, 0, '')) $$, 'XX001', NULL, 'a row without weight');
+SELECT throws_ok($$ SELECT anabranch.apply('sums'::regclass, delta_row(2, 1, '')) $$, '22023', NULL, 'a row of a source that there is none');
+SELECT throws_ok($$ SELECT anabranch.apply('kept'::regclass, delta_row(1, 1, value_field(3, '1', 'int'))) $$, 'XX001', NULL, 'a row without its key');
+SELECT throws_ok($$ SELECT anabranch.apply('t'::regclass, '') $$, 'AN004', NULL, 'a relation that is no copy');
+
+SELECT anabranch.apply(copy, varint_field(1, 1)) FROM anabranch.definition \g /dev/null
+SELECT is_empty('TABLE sums', 'a truncated source empties a copy of groups');
+SELECT is_empty('TABLE kept', 'and one of rows');
+SELECT results_eq('TABLE total', 'SELECT 0::bigint, NULL::bigint', 'and leaves the one row where there are no groups');
+SELECT anabranch.apply('sums'::regclass, varint_field(1, 1) || one_row(2, 1, 'g', 50)) \g /dev/null
+SELECT results_eq('TABLE sums', $$ SELECT 'g', 4::bigint $$, 'rows that come with it are counted after it, as often as they weigh');
+SELECT * FROM finish();
+ROLLBACK;
