@@ -4,7 +4,7 @@
 // terms of the table's columns, and indexed; the planner does the same with a query on the view, and finds the index.
 //
 // The index belongs to the extension's owner, and so an indexed expression would run with his rights. Therefore nothing
-// is indexed that calls a function or checks a domain which an ordinary user could have made.
+// is indexed that calls a function, checks a domain or makes a value of a type which an ordinary user could have made.
 #include "extension/postgres.hpp"
 
 extern "C" {
@@ -93,9 +93,34 @@ bool is_not_built_in(Oid function, void*) {
   return function >= FirstNormalObjectId;
 }
 
+// A value of a type that somebody made, other than one that lies in a column: making it may check a domain inside the
+// type, and the statistics of an index on it may measure a range by a function of the type.
+bool makes_foreign_value(Node* node) {
+  switch (nodeTag(node)) {
+    case T_FuncExpr:
+    case T_OpExpr:
+    case T_NullIfExpr:
+    case T_CoerceViaIO:
+    case T_ArrayCoerceExpr:
+    case T_ConvertRowtypeExpr:
+    case T_RelabelType:
+    case T_RowExpr:
+    case T_ArrayExpr:
+    case T_CaseExpr:
+    case T_CoalesceExpr:
+    case T_MinMaxExpr:
+    case T_FieldSelect:
+    case T_FieldStore:
+    case T_SubscriptingRef:
+      return exprType(node) >= FirstNormalObjectId;
+    default:
+      return IsA(node, CoerceToDomain);
+  }
+}
+
 bool runs_foreign_code(Node* node, void* context) {
   if (node == nullptr) return false;
-  if (IsA(node, CoerceToDomain) || check_functions_in_node(node, is_not_built_in, context)) return true;
+  if (makes_foreign_value(node) || check_functions_in_node(node, is_not_built_in, context)) return true;
   return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(runs_foreign_code)),
                                 context);
 }
@@ -119,7 +144,7 @@ const char* index_expression(Query* view, Oid state, const char* name) {
     if (runs_foreign_code(expression, nullptr))
       ereport(ERROR,
               (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("column \"%s\" cannot be indexed", name),
-               errdetail("It is computed by a function or a domain that does not belong to PostgreSQL itself.")));
+               errdetail("It is computed by a function, or as a type, that does not belong to PostgreSQL itself.")));
     return deparse_expression(expression, deparse_context_for(get_rel_name(state), state), false, false);
   }
   ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("the copy has no column \"%s\"", name)));

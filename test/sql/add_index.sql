@@ -1,13 +1,14 @@
 \set ECHO none
 \i test/fixture/start.sql
-SELECT plan(12);
+SELECT plan(13);
 CREATE TYPE span AS RANGE (subtype = float8);
 CREATE DOMAIN positive AS int CHECK (value > 0);
 CREATE FUNCTION mine(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1';
 CREATE TABLE anabranch_data.sums (g int, "a ""b" text, n bigint, s numeric, r span);
 CREATE VIEW sums AS
   SELECT * FROM (
-    SELECT g1 AS id, g2 AS "x"";y", a1 AS count, a2 AS total, a3 AS span, a4 AS of_all, a5 AS foreign_code, a6 AS checked, a2 / 2 AS half
+    SELECT g1 AS id, g2 AS "x"";y", a1 AS count, a2 AS total, a3 AS span, a4 AS of_all, a5 AS foreign_code, a6 AS checked, a2 / 2 AS half,
+           range_merge(a3, a3) AS merged
     FROM (SELECT g AS g1, "a ""b" AS g2, n AS a1, CASE WHEN n > 0 THEN s END AS a2, r AS a3,
                  (SELECT max(n) FROM anabranch_data.sums) AS a4, mine(g) AS a5, g::positive AS a6
           FROM (SELECT *, n + 1 AS more FROM anabranch_data.sums AS state) AS state) AS final
@@ -41,6 +42,7 @@ SELECT throws_ok($$SELECT anabranch.add_index('sums', '{id}', 'btree (id); DROP 
 SELECT throws_ok($$SELECT anabranch.add_index('sums', '{of_all}')$$, '0A000', 'column "of_all" cannot be indexed', 'a column of more than one row has no index');
 SELECT throws_ok($$SELECT anabranch.add_index('sums', '{foreign_code}')$$, '0A000', 'column "foreign_code" cannot be indexed', 'nor one that would run somebody''s function as our owner');
 SELECT throws_ok($$SELECT anabranch.add_index('sums', '{checked}')$$, '0A000', 'column "checked" cannot be indexed', 'or somebody''s check of a domain');
+SELECT throws_ok($$SELECT anabranch.add_index('sums', '{merged}')$$, '0A000', 'column "merged" cannot be indexed', 'or makes a value that statistics would measure');
 SELECT throws_ok($$SELECT anabranch.add_index('sums', '{span}', 'gist')$$, '0A000', NULL, 'or what somebody named to measure his ranges');
 SELECT * FROM finish();
 ROLLBACK;
