@@ -637,11 +637,23 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.warn_stale(regclass[], text) IS 'tells whoever gave a command what it did to copies';
 
+CREATE FUNCTION anabranch.set_stale(copies regclass[], reason text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE anabranch.progress AS p
+  SET state = 'stale', sqlstate = 'AN004', reason = $2 || '; fill the copy again with anabranch.resume', changed_at = now()
+  WHERE p.copy = ANY ($1)
+$$;
+COMMENT ON FUNCTION anabranch.set_stale(regclass[], text) IS
+  'makes copies stale at once, where a record in the stream would not arrive';
+
 CREATE FUNCTION anabranch.record_ddl(relation oid, tag text, identity text, stale regclass[], reason text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   record_id bigint;
 BEGIN
+  IF anabranch.unpublished('anabranch.ddl'::regclass) IS NOT NULL THEN
+    PERFORM anabranch.set_stale($4, $5);
+  END IF;
   INSERT INTO anabranch.ddl AS d (relation, tag, identity, stale, reason) VALUES ($1, $2, $3, $4, $5) RETURNING d.id INTO record_id;
   DELETE FROM anabranch.ddl AS d WHERE d.id = record_id;
   PERFORM anabranch.warn_stale($4, $5);
@@ -823,9 +835,7 @@ BEGIN
     WHERE p.state <> 'stale' AND gap IS NOT NULL AND s.relation = ANY ($1)
     GROUP BY gap
   LOOP
-    UPDATE anabranch.progress AS p
-    SET state = 'stale', sqlstate = 'AN004', reason = found.gap || '; fill the copy again with anabranch.resume', changed_at = now()
-    WHERE p.copy = ANY (found.copies);
+    PERFORM anabranch.set_stale(found.copies, found.gap);
     PERFORM anabranch.warn_stale(found.copies, found.gap);
   END LOOP;
 END

@@ -1,7 +1,7 @@
 \set ECHO none
 \i test/fixture/start.sql
 \i test/fixture/copies.sql
-SELECT plan(9);
+SELECT plan(10);
 CREATE TABLE facts (id int PRIMARY KEY, n int);
 CREATE TABLE others (id int PRIMARY KEY, n int);
 SELECT define('sums', 'facts', '{n}', '{id}') IS NULL AS ignore \gset
@@ -33,6 +33,10 @@ CREATE TABLE third (id int);
 ALTER PUBLICATION anabranch ADD TABLE third;
 ALTER PUBLICATION anabranch DROP TABLE third;
 SELECT is(states(), 'rest live, sums live', 'what else is published does not matter');
+ALTER PUBLICATION anabranch DROP TABLE anabranch.ddl;
+ALTER TABLE facts RENAME n TO m;
+SELECT is(states(), 'rest live, sums stale: column n of table public.facts was renamed to m', 'without the table of records, copies are made stale at once');
+ROLLBACK TO whole;
 SELECT anabranch.drop_aggregate_table('sums') IS NULL AS ignore \gset
 SELECT is((SELECT count(*)::int FROM pg_publication_tables WHERE pubname = 'anabranch' AND tablename = 'facts'), 0, 'a table leaves the publication with the last copy that reads it');
 SELECT * FROM finish();
