@@ -2,7 +2,7 @@
 
 extern "C" {
 #include <catalog/pg_class.h>
-#include <utils/array.h>
+#include <utils/builtins.h>
 #include <utils/hsearch.h>
 #include <utils/inval.h>
 #include <utils/syscache.h>
@@ -61,61 +61,88 @@ Datum column_of(const char* name, int row) {
   return value;
 }
 
-struct Numbers {
-  int16* values;
-  int count;
-};
-
-Numbers int2_array(Datum datum) {
-  ArrayType* array = DatumGetArrayTypeP(datum);
-  Datum* elements;
-  Numbers numbers = {nullptr, 0};
-  deconstruct_array(array, INT2OID, sizeof(int16), true, TYPALIGN_SHORT, &elements, nullptr, &numbers.count);
-  numbers.values = static_cast<int16*>(palloc(sizeof(int16) * (numbers.count + 1)));
-  for (int i = 0; i < numbers.count; i++) numbers.values[i] = DatumGetInt16(elements[i]);
-  return numbers;
+int int_of(const char* name, int row) {
+  return DatumGetInt32(column_of(name, row));
 }
 
-// Row `row` of definition_source. The current memory context is the copy's.
+template <typename T>
+T* allocate(int count) {
+  return static_cast<T*>(palloc0(sizeof(T) * (count + 1)));
+}
+
+// One row for each column of each source; for a source without columns one row with NULL in place of the column.
+//
+// Names are those of the definition, which its statements use: after a rename the changes before it are still to come.
+// Types are the shadow's, by way of the catalog and without a lock, for a transaction in the midst of DDL may hold one
+// for long, and the shadow that it replaces must not be missed.
+constexpr const char* sources_query = R"(
+  SELECT s.ordinal, s.relation::oid AS relation, cardinality(s.columns) AS column_count, cardinality(s.key) AS key_count,
+         c.number::int AS number, c.place::int AS place, array_position(s.key, c.number) AS key_place,
+         coalesce((parse_ident((regexp_match(s.column_definitions[c.place], '^("(?:[^"]|"")*"|[^ ]+)'))[1]))[1], a.attname) AS name,
+         a.atttypid AS type, a.atttypmod AS modifier, a.attcollation AS collation
+  FROM anabranch.definition_source AS s
+  LEFT JOIN LATERAL unnest(s.columns) WITH ORDINALITY AS c (number, place) ON true
+  LEFT JOIN pg_attribute AS a ON a.attrelid = s.shadow AND a.attnum = c.number AND NOT a.attisdropped
+  WHERE s.copy = $1 ORDER BY s.ordinal, c.place)";
+
+// A source, from the first of its rows of the query. The current memory context is the copy's.
 void describe_source(Copy* copy, CopySource* source, int row) {
-  source->ordinal = DatumGetInt32(column_of("ordinal", row));
+  source->ordinal = int_of("ordinal", row);
   source->relation = DatumGetObjectId(column_of("relation", row));
   snprintf(source->delta_name, sizeof(source->delta_name), "delta_%d", source->ordinal);
-
-  const Numbers columns = int2_array(column_of("columns", row));
-  const Numbers key = int2_array(column_of("key", row));
-  source->column_count = columns.count;
-  source->numbers = static_cast<AttrNumber*>(palloc(sizeof(AttrNumber) * (columns.count + 1)));
-  source->types = static_cast<ValueType*>(palloc0(sizeof(ValueType) * (columns.count + 1)));
-  source->number_max = columns.count == 0 ? 0 : columns.values[columns.count - 1];
-  source->place_of = static_cast<int*>(palloc(sizeof(int) * (source->number_max + 1)));
+  source->column_count = int_of("column_count", row);
+  source->key_count = int_of("key_count", row);
+  source->numbers = allocate<AttrNumber>(source->column_count);
+  source->types = allocate<ValueType>(source->column_count);
+  source->key = allocate<int>(source->key_count);
+  for (int i = 0; i < source->column_count; i++)
+    source->number_max = Max(source->number_max, int_of("number", row + i));
+  source->place_of = allocate<int>(source->number_max);
   for (int i = 0; i <= source->number_max; i++) source->place_of[i] = -1;
-  source->key_count = key.count;
-  source->key = static_cast<int*>(palloc(sizeof(int) * (key.count + 1)));
+  source->delta = CreateTemplateTupleDesc(source->column_count + (copy->rows_class ? 2 : 1));
+  for (int i = 0; i < source->key_count; i++) source->key[i] = -1;
+}
 
-  Relation shadow = table_open(DatumGetObjectId(column_of("shadow", row)), AccessShareLock);
-  TupleDesc description = RelationGetDescr(shadow);
-  source->delta = CreateTemplateTupleDesc(columns.count + (copy->rows_class ? 2 : 1));
-  for (int i = 0; i < columns.count; i++) {
-    const AttrNumber number = columns.values[i];
-    if (number < 1 || number > description->natts || TupleDescAttr(description, number - 1)->attisdropped)
-      ereport(ERROR, (errcode(kStale), errmsg("column %d of a source of copy %u is gone", number, copy->oid)));
-    source->numbers[i] = number;
-    source->place_of[number] = i;
-    source->types[i] = describe_value(TupleDescAttr(description, number - 1)->atttypid, copy->context);
-    TupleDescCopyEntry(source->delta, static_cast<AttrNumber>(i + 1), description, number);
-  }
-  int next = columns.count + 1;
+// The column in this row of the query.
+void describe_column(Copy* copy, CopySource* source, int row) {
+  const int place = int_of("place", row) - 1;
+  const int number = int_of("number", row);
+  const char* name = TextDatumGetCString(column_of("name", row));
+  bool is_null;
+  const Oid type = DatumGetObjectId(column_of("type", row, &is_null));
+  if (is_null)
+    ereport(ERROR, (errcode(kStale),
+                    errmsg("column \"%s\" of a source of copy \"%s\" is gone", name, get_rel_name(copy->oid))));
+  source->numbers[place] = static_cast<AttrNumber>(number);
+  source->place_of[number] = place;
+  source->types[place] = describe_value(type, copy->context);
+  const auto attribute = static_cast<AttrNumber>(place + 1);
+  TupleDescInitEntry(source->delta, attribute, name, type, int_of("modifier", row), 0);
+  TupleDescInitEntryCollation(source->delta, attribute, DatumGetObjectId(column_of("collation", row)));
+  const int key_place = DatumGetInt32(column_of("key_place", row, &is_null));
+  if (!is_null) source->key[key_place - 1] = place;
+}
+
+void finish_source(Copy* copy, CopySource* source) {
+  int next = source->column_count + 1;
   if (copy->rows_class) TupleDescInitEntry(source->delta, next++, "anabranch_key", BYTEAOID, -1, 0);
   TupleDescInitEntry(source->delta, next, "anabranch_w", INT4OID, -1, 0);
-  table_close(shadow, AccessShareLock);
+  for (int i = 0; i < source->key_count; i++)
+    if (source->key[i] < 0)
+      elog(ERROR, "a key column of source %d of copy %u is not one of its columns", source->ordinal, copy->oid);
+}
 
-  for (int i = 0; i < key.count; i++) {
-    const int number = key.values[i];
-    if (number < 1 || number > source->number_max || source->place_of[number] < 0)
-      elog(ERROR, "key column %d of source %d of copy %u is not one of its columns", number, source->ordinal,
-           copy->oid);
-    source->key[i] = source->place_of[number];
+// The sources, from all rows of the query. The current memory context is the copy's.
+void describe_sources(Copy* copy) {
+  const auto rows = static_cast<int>(SPI_processed);
+  copy->sources = allocate<CopySource>(rows);
+  for (int row = 0; row < rows;) {
+    CopySource* source = &copy->sources[copy->source_count++];
+    describe_source(copy, source, row);
+    if (source->ordinal != copy->source_count) elog(ERROR, "the sources of copy %u are not numbered from 1", copy->oid);
+    for (int i = 0; i < source->column_count; i++) describe_column(copy, source, row + i);
+    finish_source(copy, source);
+    row += Max(source->column_count, 1);
   }
 }
 
@@ -130,7 +157,7 @@ Copy* read_definition(Oid oid) {
     ereport(ERROR, (errcode(kStale), errmsg("there is no copy with OID %u", oid),
                     errhint("It was dropped; anabranch.copies lists those that exist.")));
 
-  MemoryContext context = AllocSetContextCreate(CacheMemoryContext, "anabranch copy", ALLOCSET_SMALL_SIZES);
+  MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "anabranch copy", ALLOCSET_SMALL_SIZES);
   MemoryContext caller = MemoryContextSwitchTo(context);
   auto* copy = static_cast<Copy*>(palloc0(sizeof(Copy)));
   copy->context = context;
@@ -145,18 +172,13 @@ Copy* read_definition(Oid oid) {
   copy->state_owner = relation_owner(copy->state);
   MemoryContextSwitchTo(caller);
 
-  if (SPI_execute_with_args("SELECT ordinal, relation::oid AS relation, shadow::oid AS shadow, columns, key "
-                            "FROM anabranch.definition_source WHERE copy = $1 ORDER BY ordinal",
-                            1, types, values, nullptr, true, 0) != SPI_OK_SELECT)
+  if (SPI_execute_with_args(sources_query, 1, types, values, nullptr, true, 0) != SPI_OK_SELECT)
     elog(ERROR, "could not read a definition's sources");
   MemoryContextSwitchTo(context);
-  copy->source_count = static_cast<int>(SPI_processed);
-  copy->sources = static_cast<CopySource*>(palloc0(sizeof(CopySource) * (copy->source_count + 1)));
-  for (int i = 0; i < copy->source_count; i++) {
-    describe_source(copy, &copy->sources[i], i);
-    if (copy->sources[i].ordinal != i + 1) elog(ERROR, "the sources of copy %u are not numbered from 1", oid);
-  }
+  describe_sources(copy);
   MemoryContextSwitchTo(caller);
+  // Only now that nothing can fail any more.
+  MemoryContextSetParent(context, CacheMemoryContext);
   return copy;
 }
 

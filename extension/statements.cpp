@@ -52,7 +52,7 @@ bool usable_name(const char* name, List* taken) {
 // The user's name where the table can have it, a hidden one otherwise.
 List* add_kept(List* kept, const char* name, Node* expression) {
   auto* column = static_cast<Kept*>(palloc(sizeof(Kept)));
-  if (!usable_name(name, kept)) name = psprintf("anabranch_c%d", list_length(kept) + 1);
+  if (!usable_name(name, kept)) name = psprintf("anabranch_g%d", list_length(kept) + 1);
   *column = Kept{pstrdup(quote_identifier(name)), expression};
   return lappend(kept, column);
 }
