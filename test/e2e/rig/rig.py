@@ -50,6 +50,10 @@ class Rig:
     @property
     def connection(self):
         """The test's own session, made again after a crash of the server."""
+        if self._connection is not None and not self._connection.closed:
+            # That the server has died shows only when the session is used.
+            with contextlib.suppress(psycopg2.Error), self._connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
         if self._connection is None or self._connection.closed:
             self._connection = self.cluster.connect_patiently(dbname=self.dbname)
         return self._connection
