@@ -76,6 +76,13 @@ def pass_everywhere(rig):
         lambda: rig.sql("DELETE FROM tweets WHERE tweet_id % 17 = 0"),
         lambda: rig.sql("SELECT anabranch.resume('user_activity')"),
         lambda: rig.sql("INSERT INTO likes (user_id, tweet_id) SELECT 1 + i % 97, i FROM generate_series(1, 300) AS i"),
+        # More than fits into one round.
+        lambda: rig.sql("INSERT INTO tweets (user_id, body) SELECT 1, repeat('y', 4000) || i FROM generate_series(1, 8000) AS i"),
+        lambda: rig.sql("DELETE FROM tweets WHERE body LIKE 'yyy%'"),
+        # A copy that fails.
+        lambda: rig.create("fragile", "SELECT user_id, sum(1000 / (user_id + 1)) AS share FROM likes GROUP BY 1"),
+        lambda: rig.sql("INSERT INTO likes (user_id) VALUES (-1)"),
+        lambda: drop_fragile(rig),
         lambda: rig.sql("SELECT anabranch.drop_aggregate_table('extra')"),
         lambda: rig.sql("DELETE FROM likes WHERE like_id % 13 = 0"),
     ]
@@ -95,8 +102,15 @@ def reach_failpoint(rig, gone):
     return gone()
 
 
+def drop_fragile(rig):
+    rig.sql("DELETE FROM likes WHERE user_id = -1")
+    if rig.value("SELECT to_regclass('fragile') IS NOT NULL"):
+        rig.sql("SELECT anabranch.drop_aggregate_table('fragile')")
+
+
 def tidy(rig):
     """Back to the state pass_everywhere() begins with, whatever it was left in."""
+    drop_fragile(rig)
     if rig.value("SELECT to_regclass('extra') IS NOT NULL"):
         rig.sql("SELECT anabranch.drop_aggregate_table('extra')")
     rig.sql("SELECT anabranch.resume(copy) FROM anabranch.definition WHERE requested = 'pause'")
