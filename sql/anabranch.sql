@@ -290,6 +290,9 @@ BEGIN
 
   -- A lock before the look, so that of two sidecars starting at once each gets a token of its own.
   LOCK TABLE anabranch.source IN SHARE ROW EXCLUSIVE MODE;
+  -- The sidecar's sessions commit asynchronously, but a token must survive the server's crash: given out twice, it would
+  -- fence nobody.
+  PERFORM set_config('synchronous_commit', 'local', true);
   SELECT * INTO known FROM anabranch.source AS s WHERE s.name = start_sidecar.source;
   IF FOUND AND place.active
      AND (known.sidecar_host, known.sidecar_pid) IS DISTINCT FROM (start_sidecar.host, start_sidecar.pid) THEN

@@ -16,7 +16,9 @@ TYPES = {
     "bigint": (["0", "1", "-1", "3000000000", "9007199254740993"], True, SUMS + VARIANCES),
     "numeric(12,2)": (["0", "1.5", "-2.25", "99999.99"], True, SUMS + VARIANCES),
     "numeric": (["0", "0.0", "1.50", "-2.25000", "1e-20", "123456789012345678901234567890.5", "'NaN'", "'Infinity'", "'-Infinity'", "3"], False, SUMS + VARIANCES),
-    "text": (["''", "'a'", "'b'", "'ä€🐘'", "E'tab\\there'", "'NULL'", "repeat('long ', 700)", "(SELECT string_agg(md5(i::text || {r}), '') FROM generate_series(1, 90) i)"], True, []),
+    "text": (["''", "'a'", "'b'", "'ä€🐘'", "E'tab\\there'", "'NULL'", "repeat('long ', 700)"], True, []),
+    # Kept out of line, and too large for an index.
+    "varchar": (["(SELECT string_agg(md5(i::text || {r}), '') FROM generate_series(1, 90) i)", "'short'"], False, []),
     "boolean": (["true", "false"], True, ["bool_and({})", "bool_or({})", "every({})"]),
     "date": (["'2024-02-29'", "'0044-03-15 BC'", "'infinity'", "'2000-01-01'"], True, []),
     "timestamp": (["'2024-02-29 12:34:56.789'", "'-infinity'", "'2000-01-01'"], True, []),
