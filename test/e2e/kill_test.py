@@ -54,13 +54,13 @@ def test_sidecar_killed_at_random(rig, rng):
 
 def test_server_killed_at_random(rig, rng):
     """The sidecar has to find its way back by itself."""
-    kill_in_rounds(rig, rng, KILLS // 5, rig.cluster.crash_restart)
+    kill_in_rounds(rig, rng, KILLS // 5, rig.crash_restart)
 
 
 def test_both_killed_at_random(rig, rng):
     def kill():
         rig.sidecar.kill()
-        rig.cluster.crash_restart()
+        rig.crash_restart()
 
     kill_in_rounds(rig, rng, KILLS - KILLS * 3 // 4 - KILLS // 5, kill)
 
@@ -139,7 +139,7 @@ def test_server_killed_at_each_failpoint(rig):
     for name in failpoints():
         rig.sidecar.start(failpoint=f"{name}:1:halt")
         halted = reach_failpoint(rig, rig.sidecar.halted)
-        rig.cluster.crash_restart()
+        rig.crash_restart()
         if halted:
             rig.sidecar.go_on()
         tidy(rig)

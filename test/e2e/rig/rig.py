@@ -58,6 +58,12 @@ class Rig:
             self._connection = self.cluster.connect_patiently(dbname=self.dbname)
         return self._connection
 
+    def crash_restart(self):
+        """kill -9 of the server, and its restart. The test's own session is made again when it is next needed."""
+        self.cluster.crash_restart()
+        if self._connection is not None:
+            self._connection.close()
+
     def session(self, **how):
         """Another session; autocommit unless said otherwise."""
         return self.cluster.connect(dbname=self.dbname, **how)

@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 
 PROGRAM = pathlib.Path(os.environ.get("ANABRANCH", pathlib.Path(__file__).resolve().parents[3] / "build" / "anabranch"))
 
@@ -45,6 +46,10 @@ class Sidecar:
 
     def stop(self, seconds=30):
         """SIGTERM, and a clean end: status 0 within `seconds`."""
+        # Before its first line it has not got round to listening for signals.
+        deadline = time.monotonic() + seconds
+        while self.log().endswith("--- run\n") and self.running() and time.monotonic() < deadline:
+            time.sleep(0.01)
         self.process.terminate()
         status = self.wait(seconds)
         assert status == 0, f"the sidecar ended with status {status} after SIGTERM:\n{self.log_tail()}"
