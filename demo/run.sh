@@ -48,7 +48,7 @@ psql -X -q -v ON_ERROR_STOP=1 -f demo/tables.sql
 wait $!
 psql -X -q -v ON_ERROR_STOP=1 -f "$private/packages.sql"
 note "$(cat "$private/packages.txt")"
-psql -X -q -c "VACUUM ANALYZE"
+psql -X -q -c "VACUUM ANALYZE" -c "CHECKPOINT"
 note "How fast four writers are before there is any copy (6 s):"
 before=$(rate_of demo/social_load.sql 6)
 note "  $before transactions/s"
