@@ -101,6 +101,11 @@ void name_copy(void* argument) {
   auto* copy = static_cast<Copy*>(argument);
   const char* name = get_rel_name(copy->oid);
   if (name != nullptr) errcontext("applying changes to copy \"%s\"", name);
+  // The server's own hint is about making an index, which nobody did here.
+  if (geterrcode() == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+    errhint(
+        "A group key that is too long for its index needs another definition: group by left(value, 500) or "
+        "md5(value).");
 }
 
 }  // namespace
