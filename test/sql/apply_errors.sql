@@ -25,7 +25,7 @@ BEGIN
   RETURN 'no error';
 EXCEPTION WHEN OTHERS THEN
   GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT, context = PG_EXCEPTION_CONTEXT;
-  IF message LIKE 'index row size%' THEN
+  IF message LIKE 'index row%' THEN
     RETURN hint;
   END IF;
   RETURN message || ', ' || coalesce(substring(context FROM '(?n)^applying changes to copy .*$'), 'no context');
