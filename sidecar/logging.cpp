@@ -31,7 +31,9 @@ std::string_view level_name(LogLevel level) {
   return "error";
 }
 
-void append(Buffer& out, std::string_view text) { out.append(text.data(), text.data() + text.size()); }
+void append(Buffer& out, std::string_view text) {
+  out.append(text.data(), text.data() + text.size());
+}
 
 // Length of the well-formed UTF-8 sequence at the start of `text`; 0 when there is none.
 size_t utf8_length(std::string_view text) {
@@ -70,7 +72,7 @@ void append_escaped(Buffer& out, std::string_view text) {
     } else if (static_cast<uint8_t>(c) < 0x20 || c == 0x7F) {
       fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<uint8_t>(c));
     } else if (length == 2 && static_cast<uint8_t>(c) == 0xC2 && static_cast<uint8_t>(text[1]) < 0xA0) {
-      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<uint8_t>(text[1]));   // C1: terminals obey them
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<uint8_t>(text[1]));  // C1: terminals obey them
     } else {
       append(out, text.substr(0, length));
     }
@@ -95,11 +97,11 @@ void append_time(Buffer& out, std::chrono::system_clock::time_point time, char s
 void format_line(Buffer& out, LogFormat format, LogLevel level, std::chrono::system_clock::time_point time,
                  std::string_view message, std::initializer_list<LogField> fields) {
   if (format == LogFormat::json) {
-    append(out, "{\"time\":\"");
+    append(out, R"({"time":")");
     append_time(out, time, 'T', "Z");
-    append(out, "\",\"level\":\"");
+    append(out, R"(","level":")");
     append(out, level_name(level));
-    append(out, "\",\"message\":\"");
+    append(out, R"(","message":")");
     append_escaped(out, message);
     out.push_back('"');
     for (const LogField& field : fields) {
@@ -115,7 +117,8 @@ void format_line(Buffer& out, LogFormat format, LogLevel level, std::chrono::sys
   out.push_back(' ');
   append(out, level_name(level));
   append(out, ": ");
-  // A server's message may quote values: there a quotation mark is no end of anything, so only control characters matter.
+  // A server's message may quote values: there a quotation mark is no end of anything, so only control characters
+  // matter.
   Buffer escaped;
   append_escaped(escaped, message);
   for (size_t i = 0; i < escaped.size(); ++i) {
@@ -138,7 +141,7 @@ void format_line(Buffer& out, LogFormat format, LogLevel level, std::chrono::sys
 }  // namespace
 
 LogField::LogField(std::string_view name, double value) : name(name), quoted(!std::isfinite(value)) {
-  this->value = fmt::format("{}", value);   // JSON has no word for NaN and the infinities: they stay text
+  this->value = fmt::format("{}", value);  // JSON has no word for NaN and the infinities: they stay text
 }
 
 std::optional<LogLevel> parse_log_level(std::string_view word) {
@@ -152,7 +155,9 @@ void configure_logging(LogLevel level, LogFormat format) {
   format_wanted = format;
 }
 
-bool logs(LogLevel level) noexcept { return level >= level_wanted.load(std::memory_order_relaxed); }
+bool logs(LogLevel level) noexcept {
+  return level >= level_wanted.load(std::memory_order_relaxed);
+}
 
 void log_line(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) noexcept {
   if (!logs(level)) return;
@@ -162,7 +167,7 @@ void log_line(LogLevel level, std::string_view message, std::initializer_list<Lo
     // One write: lines of several threads do not mix. A log that cannot be written stops nothing.
     while (write(STDERR_FILENO, line.data(), line.size()) < 0 && errno == EINTR) {
     }
-  } catch (...) {   // out of memory while telling about it
+  } catch (...) {  // out of memory while telling about it
   }
 }
 

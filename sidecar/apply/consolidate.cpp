@@ -235,7 +235,7 @@ void Consolidator::Impl::add_key(Copy& copy, Source& source, const Change& chang
     if (!old_row_suffices(copy, source, change, source.key_in_identity)) return;
   }
   scratch_old.resize(change.before.size());
-  std::string_view old_key(scratch_old.data(), 0);
+  std::string_view old_key;
   if (change.before_kind != BeforeKind::none)
     old_key = {scratch_old.data(), source.key.project(change.before, scratch_old.data())};
   if (change.kind == Change::Kind::remove) {

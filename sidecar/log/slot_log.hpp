@@ -25,7 +25,7 @@ struct SlotLogOptions {
 
 // A thread of its own reads the stream, checks count and CRC of each transaction before handing out its last piece, and
 // answers the server while the applier is busy. Reconnecting is the caller's decision: after PgError, start() again.
-class SlotLog : public ChangeLog {
+class SlotLog final : public ChangeLog {
  public:
   explicit SlotLog(SlotLogOptions options);
   ~SlotLog() override;

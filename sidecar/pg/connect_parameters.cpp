@@ -51,7 +51,7 @@ std::string Parameters::description() const {
   std::string text;
   for (const std::string_view keyword : described)
     for (const auto& [given, value] : values_)
-      if (given == keyword) text += (text.empty() ? "" : " ") + given + '=' + value;
+      if (given == keyword) text += fmt::format("{}{}={}", text.empty() ? "" : " ", given, value);
   return text.empty() ? "libpq's defaults" : text;
 }
 

@@ -178,10 +178,9 @@ std::unique_ptr<PGresult, void (*)(PGresult*)> Connection::Impl::next_result(con
     std::optional<Clock::time_point> deadline = give_up;
     if (!deadline && response_timeout.count() > 0) deadline = Clock::now() + response_timeout;
     if (!wait(POLLIN, deadline, interruption)) {
-      PgError error(sqlstate_lost, fmt::format("no answer from the server within {} ms", response_timeout.count()), {},
-                    {}, true);
       connection.reset();  // the answer may still come: it must not be taken for the next statement's
-      throw error;
+      throw PgError(sqlstate_lost, fmt::format("no answer from the server within {} ms", response_timeout.count()), {},
+                    {}, true);
     }
     if (PQconsumeInput(connection.get()) == 0) throw_lost("the connection broke");
   }
