@@ -275,10 +275,12 @@ std::string_view TransactionReader::put_together(const GapsRecord& gaps, bool be
       values.push_back(&*value);
       size += wire::bytes_field_size(number, value->bytes.size());
     } else {
-      unsent.push_back({number, "",
-                        value->wanted ? fmt::format("the value of {} bytes is larger than value_bytes_max ({})",
-                                                    value->total, value_bytes_max_)
-                                      : fmt::format("a value of {} bytes that no copy asked for", value->total)});
+      unsent.push_back(
+          {number, "",
+           value->wanted
+               ? fmt::format("the value of {} bytes is larger than the {} bytes that are put together for one change",
+                             value->total, value_bytes_max_)
+               : fmt::format("a value of {} bytes that no copy asked for", value->total)});
     }
   }
   if (values.empty()) return row;

@@ -223,7 +223,7 @@ TEST(Transaction, BoundsLargeValues) {
   const auto over = read_all(stream_of(value_bytes_max - 10, 11), wanted);
   ASSERT_EQ(over[0].changes[0].details->after_gaps.size(), 1u);
   EXPECT_EQ(over[0].changes[0].details->after_gaps[0].number, 2u);
-  EXPECT_THAT(over[0].changes[0].details->after_gaps[0].reason, HasSubstr("value_bytes_max"));
+  EXPECT_THAT(over[0].changes[0].details->after_gaps[0].reason, HasSubstr("larger than the 100 bytes"));
 }
 
 TEST(Transaction, TellsWhatCouldNotBeSent) {
