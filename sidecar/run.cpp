@@ -93,8 +93,10 @@ ConnectOptions home_options(const RunSettings& settings) {
 
 void check_server(Connection& connection) {
   const Result row = connection.exec(
-      "SELECT pg_is_in_recovery(), current_setting('wal_level'), coalesce('anabranch_decoder' = ANY (string_to_array("
-      "translate(current_setting('output_plugin_libraries', true), ' \"', ''), ',')), true)",
+      "SELECT pg_is_in_recovery(), current_setting('wal_level'), "
+      "NOT pg_has_role('pg_read_all_settings', 'USAGE') OR coalesce('anabranch_decoder' = ANY (string_to_array("
+      "translate(CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') "
+      "THEN current_setting('output_plugin_libraries', true) END, ' \"', ''), ',')), true)",
       Parameters());
   if (row.boolean(0, 0)) {
     throw RunError(RunError::Kind::configuration, "the server is a standby: connect to the primary");
@@ -104,7 +106,8 @@ void check_server(Connection& connection) {
                    "wal_level is \"" + std::string(row.text(0, 1)) +
                        "\", not \"logical\": run \"anabranch init\", then restart the server");
   }
-  // Releases from August 2026 on load only the plugins that this setting lists; older ones do not have it.
+  // Releases from August 2026 on load only the plugins that this setting lists; older ones do not have it. A role that
+  // may not read it learns from the server's refusal instead.
   if (!row.boolean(0, 2)) {
     throw RunError(
         RunError::Kind::configuration,
