@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The version stands in anabranch.control; META.json, the changelog and the README repeat it. What PGXN demands of
-# META.json (https://pgxn.org/spec/) is checked here, so that a release does not fail on the day it is uploaded.
+# META.json (https://pgxn.org/spec/) is checked here, so that a release does not fail on the day it is uploaded; and that
+# the C++ files are laid out as clang-format 14 lays them out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec /usr/bin/python3 - <<'PYTHON'
-import json, pathlib, re, sys
+import json, pathlib, re, subprocess, sys
 
 passed = failed = 0
 
@@ -37,6 +38,15 @@ check(version in text("README.md"), "README.md names the version")
 check(re.search(rf"^## .*\b{re.escape(version)}\b", text("CHANGELOG.md"), re.M), "CHANGELOG.md has the version")
 steps = sorted(path.name for path in pathlib.Path("sql").glob("anabranch--*--*.sql"))
 check(all(re.fullmatch(r"anabranch--[^-]+--[^-]+\.sql", step) for step in steps), "update scripts are named by two versions")
+
+sources = sorted(str(path) for folder in ("bench", "decoder", "extension", "sidecar", "test")
+                 for ending in ("cpp", "hpp") for path in pathlib.Path(folder).rglob(f"*.{ending}"))
+try:
+    layout = subprocess.run(["clang-format-14", "--dry-run", "-Werror", *sources], stderr=subprocess.PIPE, text=True)
+    wrong = sorted(set(re.findall(r"^(\S+?):\d+:\d+: error", layout.stderr, re.M)))
+    check(layout.returncode == 0, f"{len(sources)} files as clang-format lays them out" + "".join(f"; not {path}" for path in wrong))
+except FileNotFoundError:
+    check(False, "clang-format-14 is not installed")
 print(f"{passed} passed, {failed} failed")
 sys.exit(1 if failed else 0)
 PYTHON

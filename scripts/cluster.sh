@@ -5,6 +5,7 @@
 #   scripts/cluster.sh private_directory             makes and prints a directory that the server's user can read
 #   scripts/cluster.sh private_server DIR            copies the server into DIR; prints the copy's pg_config
 #   scripts/cluster.sh create DIR/NAME [setting=value]...   a cluster of that copy, started
+#   scripts/cluster.sh clone DIR/NAME DIR/OTHER      the same system once more, as it is now: without its slots; started
 #   scripts/cluster.sh start|stop|kill|destroy DIR/NAME     kill: kill -9 of every process of it
 #   scripts/cluster.sh socket DIR/NAME               the directory to give as PGHOST; the port is 5432, the user postgres
 #   scripts/cluster.sh remove DIR                    destroys every cluster in DIR, then DIR
@@ -64,10 +65,15 @@ cluster_socket() { printf '%s\n' "$1/socket"; }
 # DIR/fresh: what initdb makes. Once per copy of the server, since it takes longer than all the rest.
 fresh_data() { # DIR BIN
   [ ! -d "$1/fresh" ] || return 0
-  mkdir "$1/fresh"
-  [ "$(id -u)" != 0 ] || chown "$(server_user)" "$1/fresh"
-  as_server "$2/initdb" -N -D "$1/fresh" -U postgres -A trust -E UTF8 --locale=C.UTF-8 > "$1/initdb.log" 2>&1 ||
-    { cat "$1/initdb.log" >&2; return 1; }
+  (
+    flock 9  # several clusters may be made at once
+    [ ! -d "$1/fresh" ] || exit 0
+    mkdir "$1/initdb"
+    [ "$(id -u)" != 0 ] || chown "$(server_user)" "$1/initdb"
+    as_server "$2/initdb" -N -D "$1/initdb" -U postgres -A trust -E UTF8 --locale=C.UTF-8 > "$1/initdb.log" 2>&1 ||
+      { cat "$1/initdb.log" >&2; rm -rf "$1/initdb"; exit 1; }
+    mv "$1/initdb" "$1/fresh"
+  ) 9> "$1/fresh.lock"
 }
 
 cluster_create() { # DIR/NAME [setting=value]...
@@ -95,6 +101,19 @@ cluster_create() { # DIR/NAME [setting=value]...
       printf "%s = '%s'\n" "${setting%%=*}" "$(printf '%s' "${setting#*=}" | sed "s/'/''/g")"
     done
   } >> "$cluster/data/postgresql.conf"
+  cluster_start "$cluster"
+}
+
+cluster_clone() { # DIR/NAME DIR/OTHER
+  local cluster=$2 bin
+  bin=$(cluster_bin "$1")
+  mkdir "$cluster" "$cluster/socket" "$cluster/data"
+  touch "$cluster/log"
+  chmod 755 "$cluster/socket"
+  chmod 700 "$cluster/data"
+  [ "$(id -u)" != 0 ] || chown "$(server_user)" "$cluster" "$cluster/socket" "$cluster/log" "$cluster/data"
+  as_server "$bin/pg_basebackup" -h "$(cluster_socket "$1")" -U postgres -D "$cluster/data" -X stream -c fast
+  echo "unix_socket_directories = '$(cluster_socket "$cluster")'" >> "$cluster/data/postgresql.conf"
   cluster_start "$cluster"
 }
 
@@ -140,8 +159,14 @@ cluster_destroy() { # DIR/NAME
   rm -rf "$1"
 }
 
-remove() { # DIR
+remove() { # DIR   with Kafka clusters and schema registries (scripts/kafka.sh, schema-registry.sh), where there are any
   local data
+  for data in "$1"/*/port; do
+    [ ! -e "$data" ] || "$(dirname "${BASH_SOURCE[0]}")/schema-registry.sh" destroy "${data%/port}"
+  done
+  for data in "$1"/*/cluster.id; do
+    [ ! -e "$data" ] || "$(dirname "${BASH_SOURCE[0]}")/kafka.sh" destroy "${data%/cluster.id}"
+  done
   for data in "$1"/*/data; do [ ! -d "$data" ] || cluster_destroy "${data%/data}"; done
   rm -rf "$1"
 }
@@ -151,7 +176,7 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
   [ $# -gt 0 ] && shift
   case $command in
     private_directory|private_server|remove) "$command" "$@" ;;
-    create|start|stop|kill|destroy|socket) "cluster_$command" "$@" ;;
-    *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    create|clone|start|stop|kill|destroy|socket) "cluster_$command" "$@" ;;
+    *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 fi

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing for one purpose, and nothing else:
 #
-#   scripts/install-dependencies.sh build|test|demo     build: both libraries and the sidecar
+#   scripts/install-dependencies.sh build|test|demo|kafka     build: both libraries and the sidecar
+#                                                       kafka: what runs a Kafka broker (scripts/kafka.sh), and no more
 #   scripts/install-dependencies.sh --list PURPOSE      only says what is missing
 #
 # When nothing is missing it needs neither root nor network. Otherwise it names the packages first, then calls apt-get,
@@ -10,7 +11,7 @@
 set -euo pipefail
 export LC_ALL=C
 
-usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,11s/^# \{0,1\}//p' "$0"; }
 say() { printf '%s\n' "$*"; }
 fail() { printf 'install-dependencies: %s\n' "$*" >&2; exit 1; }
 
@@ -29,16 +30,27 @@ server_major() {
   printf '%s\n' "$newest"
 }
 
+# Any Java from 11 on runs the broker: the distribution's, unless there is one. Maven fetches the broker's jars.
+java_packages() {
+  command -v java > /dev/null || say default-jre-headless
+  command -v mvn > /dev/null || say maven
+}
+
 needed_packages() { # PURPOSE
   local major
+  [ "$1" != kafka ] || { java_packages; return; }
   major=$(server_major)
-  say make g++ cmake ninja-build pkg-config "postgresql-$major" "postgresql-server-dev-$major" libpq-dev \
-    libprotobuf-dev protobuf-compiler libfmt-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev
+  say make g++ cmake ninja-build pkg-config "postgresql-$major" "postgresql-server-dev-$major" libpq-dev librdkafka-dev \
+    libprotobuf-dev protobuf-compiler libfmt-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libcurl4-openssl-dev
   case $1 in
     build) ;;
     demo) say python3 ;;
     # clang: the fuzzers are libFuzzer's; its runtime is a package of its own.
-    test) say python3 python3-psycopg2 pgbouncer "postgresql-$major-pgtap" libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev ;;
+    test)
+      say python3 python3-psycopg2 python3-confluent-kafka python3-avro pgbouncer "postgresql-$major-pgtap" libgtest-dev libgmock-dev \
+        clang-14 libclang-rt-14-dev clang-format-14
+      java_packages
+      ;;
     *) usage >&2; exit 2 ;;
   esac
 }
@@ -116,7 +128,7 @@ main() {
   case ${1:-} in
     --as-root) shift; install_as_root "$@"; return ;;
     --list) missing_packages "${2:-}"; return ;;
-    build|test|demo) ;;
+    build|test|demo|kafka) ;;
     *) usage >&2; exit 2 ;;
   esac
   command -v dpkg-query >/dev/null || { say "not a Debian system: the packages that docs/operations.md lists have to be there"; return; }

@@ -3,8 +3,8 @@
 # fails, and at the end one line "N passed, N failed". Steps can be named: scripts/test.sh regress e2e
 #
 #   build      both server libraries and the sidecar, warnings being errors; nothing of the C++ runtime in a backend
-#   metadata   one version everywhere; META.json as PGXN wants it
-#   regress    pgTAP and regression tests under pg_regress
+#   metadata   one version everywhere; META.json as PGXN wants it; the layout of the C++ files
+#   regress    pgTAP and regression tests under pg_regress, and transactions interleaved step by step
 #   unit       GoogleTest
 #   sanitize   the same under ASan, UBSan and TSan, and each fuzzer for FUZZ_SECONDS
 #   e2e        a real cluster, a real sidecar, faults injected (test/e2e)
@@ -13,28 +13,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/cluster.sh
+source scripts/job.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS
 export PGCLIENTENCODING=UTF8
 
-FUZZ_SECONDS=${FUZZ_SECONDS:-20}
+FUZZ_SECONDS=${FUZZ_SECONDS:-10}
 passed=0
 failed=0
-job=
 
 # --- Counting ---------------------------------------------------------------------------------------------------
-
-# Runs a command in a process group of its own, so that it can be ended with all its children. In the background, since
-# neither traps nor `set -e` inside the command would work otherwise.
-run_job() { # COMMAND...
-  local status=0
-  set -m
-  ("$@") < /dev/null &
-  job=$!
-  set +m
-  wait "$job" || status=$?
-  job=
-  return $status
-}
 
 # step TITLE COUNTER COMMAND...   runs a command; COUNTER reads its output and prints "passed failed".
 step() {
@@ -81,7 +68,8 @@ configure_and_build() { # DIRECTORY [cmake option]...
 
 regress() {
   scripts/cluster.sh create "$private/regress" fsync=off max_prepared_transactions=10
-  PGHOST=$(scripts/cluster.sh socket "$private/regress") PGPORT=5432 PGUSER=postgres make regress || { cat tmp_check/regression.diffs; return 1; }
+  PGHOST=$(scripts/cluster.sh socket "$private/regress") PGPORT=5432 PGUSER=postgres make regress isolation ||
+    { cat tmp_check/regression.diffs tmp_check/isolation/regression.diffs; return 1; }
   scripts/cluster.sh destroy "$private/regress"
 }
 
@@ -103,7 +91,7 @@ unit_tests() { # DIRECTORY
   local status=0
   scripts/cluster.sh create "$private/unit" fsync=off
   ANABRANCH_TEST_CONNINFO="host=$(scripts/cluster.sh socket "$private/unit") port=5432 user=postgres dbname=postgres" \
-    ctest --test-dir "$1" --output-on-failure || status=$?
+    ctest --test-dir "$1" -j"$(($(nproc) + 1))" --output-on-failure || status=$?
   scripts/cluster.sh destroy "$private/unit"
   return $status
 }
@@ -119,7 +107,9 @@ sanitize_steps() {
       [ ! -x "$fuzzer" ] || step "${fuzzer##*/} for $FUZZ_SECONDS s" one fuzz "$fuzzer" || true
     done
   fi
-  if step "build with TSan" one configure_and_build build-tsan -DANABRANCH_SANITIZE=thread; then
+  # GCC guesses at what may be uninitialized, and guesses wrong in code that is instrumented: its warnings are errors in the
+  # build that is shipped.
+  if step "build with TSan" one configure_and_build build-tsan -DANABRANCH_SANITIZE=thread -DANABRANCH_WERROR=OFF; then
     step "unit tests under TSan" ctest_counts unit_tests build-tsan || true
   fi
 }
@@ -135,7 +125,7 @@ e2e_steps() {
 finish() {
   local status=$?
   trap - EXIT
-  [ -z "$job" ] || kill -TERM -- "-$job" 2>/dev/null || true
+  end_job
   wait
   remove "$private"
   [ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
