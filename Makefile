@@ -4,9 +4,13 @@
 EXTENSION    = anabranch
 EXTVERSION   = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 MODULE_big   = $(EXTENSION)
-# The rule how a value stands in a row is one: the decoder writes rows by it, the extension reads them.
-OBJS         = $(patsubst %.cpp,%.o,$(wildcard extension/*.cpp)) extension/value.o
+# The rule how a value stands in a row is one: the decoder writes rows by it, the extension reads them. So is which columns
+# a stream may have.
+OBJS         = $(patsubst %.cpp,%.o,$(wildcard extension/*.cpp)) extension/value.o extension/stream.o
 DATA         = $(wildcard sql/$(EXTENSION)--*--*.sql)
+# The install script is these files, in this order.
+INSTALL_SQL  = $(patsubst %,sql/install/%.sql,schema tables definitions batches copying sources data_definition requests \
+                 freshness publishing content streams views decoder grants)
 DATA_built   = sql/$(EXTENSION)--$(EXTVERSION).sql
 REGRESS      = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=tmp_check --load-extension=pgtap --load-extension=$(EXTENSION)
@@ -14,21 +18,23 @@ EXTRA_CLEAN  = tmp_check
 NO_INSTALLCHECK = 1
 .DEFAULT_GOAL := all
 
-# These need no server headers yet; they fetch them. KEEP=1 leaves the demo's server and sidecar running.
+# These need no server headers yet; they fetch them. KEEP=1 leaves the demo's server and sidecar running, LOG=slot has it
+# go without Kafka, as it does by itself where Java and Maven cannot be had.
 .PHONY: test demo
 test:
 	scripts/install-dependencies.sh test
 	scripts/test.sh
 demo:
 	scripts/install-dependencies.sh demo
-	KEEP=$(KEEP) demo/run.sh
+	$(if $(filter slot,$(LOG)),,scripts/install-dependencies.sh kafka || echo "Going on without them.")
+	demo/run.sh
 
 include server.mk
 
-extension/value.o: decoder/value.cpp
+extension/value.o extension/stream.o: extension/%.o: decoder/%.cpp
 	$(COMPILE.cc) -o $@ $<
-$(DATA_built): sql/$(EXTENSION).sql
-	cp $< $@
+$(DATA_built): $(INSTALL_SQL)
+	awk 'FNR == 1 && NR > 1 { print "" } 1' $^ > $@
 $(OBJS): $(wildcard extension/*.hpp decoder/*.hpp)
 
 DECODER_GOALS = $(addprefix decoder/,all install uninstall clean)
@@ -61,6 +67,6 @@ isolation:
 
 sidecar:
 	cmake -S . -B build $(if $(shell command -v ninja),-G Ninja)
-	cmake --build build
+	cmake --build build $(if $(TARGET),--target $(TARGET))
 check-world: installcheck sidecar
 	ctest --test-dir build --output-on-failure

@@ -9,17 +9,16 @@ namespace anabranch {
 
 namespace {
 
-// As ReplicaIdentity in record.proto.
-uint32_t identity_number(char replica_identity) {
+ReplicaIdentity identity_of(char replica_identity) {
   switch (replica_identity) {
     case REPLICA_IDENTITY_INDEX:
-      return 1;
+      return ReplicaIdentity::index;
     case REPLICA_IDENTITY_FULL:
-      return 2;
+      return ReplicaIdentity::full;
     case REPLICA_IDENTITY_NOTHING:
-      return 3;
+      return ReplicaIdentity::nothing;
     default:
-      return 0;
+      return ReplicaIdentity::by_default;
   }
 }
 
@@ -56,21 +55,22 @@ std::string_view describe_relation(Relation root, char replica_identity, const C
     column->type_oid = attribute->atttypid;
     name_type(attribute->atttypid, column);
     column->type_modifier = attribute->atttypmod;
-    column->encoding = static_cast<uint32_t>(columns[i].type.encoding);
+    column->encoding = columns[i].type.encoding;
     column->in_identity = columns[i].in_identity;
+    column->in_primary_key = columns[i].in_primary_key;
   }
   record::Relation relation;
   relation.oid = RelationGetRelid(root);
   relation.generation = read_generation(relation.oid);
   relation.schema = name_of_schema(RelationGetNamespace(root));
   relation.name = readable_utf8(pstrdup(RelationGetRelationName(root)));
-  relation.replica_identity = identity_number(replica_identity);
+  relation.replica_identity = identity_of(replica_identity);
   relation.columns = {described, static_cast<size_t>(column_count)};
 
-  size_t size = relation.size();
+  size_t size = record::size_of(relation);
   auto* bytes = static_cast<char*>(palloc(Max(size, size_t{1})));
   wire::Writer writer(bytes);
-  relation.write(writer);
+  record::write(writer, relation);
   return std::string_view(bytes, size);
 }
 

@@ -51,6 +51,9 @@ class Frame {
     buffer_.len += static_cast<int>(framed.size);
   }
 
+  std::string_view bytes() const { return {buffer_.data, static_cast<size_t>(buffer_.len)}; }
+  void clear() { resetStringInfo(&buffer_); }
+
   // Hands the gathered records to the server. `is_last`: of the transaction.
   void write(LogicalDecodingContext* decoding, bool is_last);
 

@@ -2,6 +2,8 @@
 
 #include "decoder/options.hpp"
 
+#include "decoder/format.hpp"
+
 namespace anabranch {
 
 namespace {
@@ -36,9 +38,10 @@ void check_version(const char* value) {
   unsigned long version = strtoul(value, &end, 10);
   if (errno != 0 || end == value || *end != '\0' || *value == '-')
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid proto_version \"%s\"", value)));
-  if (version != 1)
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("proto_version \"%s\" is not supported", value),
-                    errhint("This anabranch_decoder speaks version 1: use a sidecar of the same release.")));
+  if (version != record_format)
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("proto_version \"%s\" is not supported", value),
+             errhint("This anabranch_decoder speaks version %u: use a sidecar of the same release.", record_format)));
 }
 
 List* parse_publications(const char* value) {

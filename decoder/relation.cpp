@@ -104,11 +104,29 @@ void describe_type(Oid type, Column* column) {
   getTypeOutputInfo(column->type.base, &column->type.output.fn_oid, &is_varlena);
 }
 
-// The relation's own columns that stand in an old row; attribute numbers with the offset of the relation cache.
+// The columns of an index, with the offset of the relation cache; null: there is no such index. Takes no locks, as is
+// right while decoding.
+Bitmapset* columns_of(Oid index_oid) {
+  if (!OidIsValid(index_oid)) return nullptr;
+  Relation index = RelationIdGetRelation(index_oid);
+  if (index == nullptr) return nullptr;
+  Bitmapset* columns = nullptr;
+  for (int i = 0; i < index->rd_index->indnkeyatts; ++i)
+    columns = bms_add_member(columns, index->rd_index->indkey.values[i] - FirstLowInvalidHeapAttributeNumber);
+  RelationClose(index);
+  return columns;
+}
+
+// The relation's own columns that stand in an old row.
 Bitmapset* identity_of(Relation relation) {
   char kind = relation->rd_rel->relreplident;
   if (kind == REPLICA_IDENTITY_FULL || kind == REPLICA_IDENTITY_NOTHING) return nullptr;
-  return RelationGetIdentityKeyBitmap(relation);
+  return columns_of(RelationGetReplicaIndex(relation));
+}
+
+// The columns of a relation's primary key. A deferrable key counts for none.
+Bitmapset* primary_key_of(Relation relation) {
+  return columns_of(RelationGetPrimaryKeyIndex(relation));
 }
 
 void make_columns(RelationEntry* entry, Relation relation, Relation root, const AttrMap* map) {
@@ -118,6 +136,7 @@ void make_columns(RelationEntry* entry, Relation relation, Relation root, const 
   entry->column_count = entry->identity_count = 0;
   entry->has_user_types = false;
   Bitmapset* identity = identity_of(relation);
+  Bitmapset* primary_key = primary_key_of(root);
   for (int i = 0; i < shape->natts; ++i) {
     Form_pg_attribute attribute = TupleDescAttr(shape, i);
     if (attribute->attisdropped || attribute->attgenerated) continue;
@@ -131,6 +150,7 @@ void make_columns(RelationEntry* entry, Relation relation, Relation root, const 
     column->is_varlena = attribute->attlen == -1;
     column->in_identity = entry->replica_identity == REPLICA_IDENTITY_FULL ||
                           bms_is_member(number - FirstLowInvalidHeapAttributeNumber, identity);
+    column->in_primary_key = bms_is_member(attribute->attnum - FirstLowInvalidHeapAttributeNumber, primary_key);
     describe_type(attribute->atttypid, column);
     entry->has_user_types |= attribute->atttypid >= FirstNormalObjectId;
     if (column->in_identity) entry->identity[entry->identity_count++] = *column;

@@ -17,7 +17,8 @@ struct Column {
   int source = 0;           // index in the tuple's own descriptor, which a leaf partition may have differently
   bool is_varlena = false;  // may be out of line or compressed
   bool in_identity = false;
-  bool has_failed = false;  // its output function has raised before: run it in a subtransaction from now on
+  bool in_primary_key = false;  // of the publishing root
+  bool has_failed = false;      // its output function has raised before: run it in a subtransaction from now on
   ValueType type;
 };
 
@@ -58,6 +59,12 @@ struct Row {
   void omit(const Column& column, const char* sqlstate, const char* reason) {
     omitted[omitted_count++] = record::Omitted{column.number, sqlstate, reason};
   }
+  // Omits all of them: the row could not be judged by its filter.
+  void omit_all(const Column* columns, int count, const char* sqlstate, const char* reason) {
+    clear();
+    for (int i = 0; i < count; ++i) omit(columns[i], sqlstate, reason);
+    finish();
+  }
   // Moves what is too large into `large` and fills `gaps`; to be called once all columns are in.
   void finish();
 
@@ -69,6 +76,19 @@ struct Row {
 };
 
 static_assert(std::is_trivially_destructible_v<Row>);
+
+// Calls append(record::Fragment) for the pieces of the row's large values; they come before the row.
+template <typename Append>
+void each_fragment(const Row& row, bool is_before, uint32_t relation, Append append) {
+  for (int i = 0; i < row.large_count; ++i) {
+    const Field& field = row.large[i];
+    for (size_t offset = 0; offset < field.value.size; offset += fragment_size) {
+      size_t size = Min(fragment_size, field.value.size - offset);
+      append(record::Fragment{is_before, field.column->number, offset, field.value.size,
+                              std::string_view(field.value.data + offset, size), relation});
+    }
+  }
+}
 
 // A tuple taken apart: indexed like the tuple's own descriptor.
 struct Tuple {

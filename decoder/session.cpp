@@ -2,6 +2,7 @@
 
 #include "decoder/session.hpp"
 
+#include "decoder/stream.hpp"
 #include "decoder/value.hpp"
 
 namespace anabranch {
@@ -29,13 +30,6 @@ HeapTuple tuple_of(ReorderBufferTupleBuf* buffer) {
 
 void take_apart(HeapTuple source, TupleDesc descriptor, Tuple* tuple) {
   heap_deform_tuple(source, descriptor, tuple->values, tuple->nulls);
-}
-
-// All columns of a row that could not be judged by its filter.
-void omit_all(const RelationEntry& entry, const Failure& failure, Row* row) {
-  row->clear();
-  for (int i = 0; i < entry.column_count; ++i) row->omit(entry.columns[i], failure.sqlstate, failure.message);
-  row->finish();
 }
 
 }  // namespace
@@ -74,6 +68,7 @@ void Session::ensure_begun(ReorderBufferTXN* transaction) {
   begin.commit_time = transaction->xact_time.commit_time;
   begin.commit_lsn = transaction->final_lsn;
   begin.origin = origin_name(transaction->origin_id);
+  begin.end_lsn = transaction->end_lsn;
   append(begin);
 }
 
@@ -130,7 +125,9 @@ void Session::change(ReorderBufferTXN* transaction, Relation relation, ReorderBu
     }
     if (is_published) {
       prepare(&work);
-      if (has_failed) omit_all(*entry, failure, work.has_after ? &entry->after : &entry->before);
+      if (has_failed)
+        (work.has_after ? entry->after : entry->before)
+            .omit_all(entry->columns, entry->column_count, failure.sqlstate, failure.message);
       ensure_begun(transaction);
       ensure_described(entry);
       send(work);
@@ -195,11 +192,10 @@ void Session::prepare(Work* work) {
 void Session::send(const Work& work) {
   RelationEntry* entry = work.entry;
   uint32_t oid = entry->selection.published_as;
-  auto before_kind = !work.has_before      ? record::BeforeKind::none
-                     : work.before_is_full ? record::BeforeKind::full
-                                           : record::BeforeKind::key;
-  if (entry->before.large_count) send_fragments(entry->before, true, oid);
-  if (entry->after.large_count) send_fragments(entry->after, false, oid);
+  auto before_kind = !work.has_before ? BeforeKind::none : work.before_is_full ? BeforeKind::full : BeforeKind::key;
+  const auto send_fragment = [this](const record::Fragment& fragment) { append(fragment); };
+  each_fragment(entry->before, true, oid, send_fragment);
+  each_fragment(entry->after, false, oid, send_fragment);
   ++changes_;
   switch (work.operation) {
     case Operation::insert:
@@ -209,17 +205,6 @@ void Session::send(const Work& work) {
                                         entry->before.gaps, entry->after.gaps});
     case Operation::remove:
       return append(record::Delete<Row>{oid, before_kind, entry->before, entry->before.gaps});
-  }
-}
-
-void Session::send_fragments(const Row& row, bool is_before, uint32_t relation) {
-  for (int i = 0; i < row.large_count; ++i) {
-    const Field& field = row.large[i];
-    for (size_t offset = 0; offset < field.value.size; offset += fragment_size) {
-      size_t size = Min(fragment_size, field.value.size - offset);
-      append(record::Fragment{is_before, field.column->number, offset, field.value.size,
-                              std::string_view(field.value.data + offset, size), relation});
-    }
   }
 }
 
@@ -267,9 +252,18 @@ void Session::message(ReorderBufferTXN* transaction, XLogRecPtr lsn, bool is_tra
   else
     message.omitted_bytes = size;
   if (is_transactional) {
+    Work row{};
+    Failure failure;
+    const bool is_row = read_stream_row(transaction, prefix, size, content, &row, &failure);
+    message.sqlstate = failure.sqlstate;
+    message.reason = failure.message;
     ensure_begun(transaction);
     ++changes_;
     append(message);
+    if (is_row) {
+      ensure_described(row.entry);
+      send(row);
+    }
   } else {
     // It belongs to no transaction and comes between two of them, so nothing is waiting in the frame.
     frame_.append(message);
@@ -277,6 +271,52 @@ void Session::message(ReorderBufferTXN* transaction, XLogRecPtr lsn, bool is_tra
   }
   MemoryContextSwitchTo(caller);
   MemoryContextReset(change_context_);
+  MemoryContextReset(print_context_);
+}
+
+namespace {
+
+struct ContentRequest {
+  std::string_view content;
+  RelationEntry* entry;
+};
+
+}  // namespace
+
+void Session::read_content(void* argument) {
+  auto* request = static_cast<ContentRequest*>(argument);
+  read_stream_content(request->content, request->entry->descriptor, &request->entry->after_tuple);
+}
+
+bool Session::read_stream_row(ReorderBufferTXN* transaction, const char* prefix, size_t size, const char* content,
+                              Work* work, Failure* failure) {
+  Relation stream = open_stream(prefix);
+  if (stream == nullptr) return false;
+  RelationEntry* entry = relations_.find(stream);
+  tell_unselected(transaction, entry);
+  RelationClose(stream);
+  if (!entry->selection.inserts) return false;
+  work->entry = entry;
+  work->operation = Operation::insert;
+  work->has_after = true;
+  failure->sqlstate = "54000";
+  failure->message = "the content is larger than 1 MB";
+  if (size > stream_content_size_max) return false;
+  // Contents are anybody's: what fails is undone at once, lest a transaction of many hold on to what each left behind.
+  ContentRequest request{std::string_view(content, size), entry};
+  if (!guard_in_subtransaction(read_content, &request, true, failure)) return false;
+  if (entry->filter) {
+    Verdict verdict = judge(work);
+    *failure = verdict.failure;
+    if (verdict.has_failed || !verdict.passes) return false;
+  }
+  prepare(work);
+  const Row& row = entry->after;
+  failure->sqlstate = "54000";
+  failure->message = "the row is larger than 512 kB";
+  if (row.size > stream_row_size_max || row.large_count > 0 || row.omitted_count > 0) return false;
+  *failure = Failure{};
+  return true;
 }
 
 void Session::commit(ReorderBufferTXN* transaction) {

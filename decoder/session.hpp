@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "decoder/frame.hpp"
+#include "decoder/guard.hpp"
 #include "decoder/options.hpp"
 #include "decoder/origin.hpp"
 #include "decoder/relation.hpp"
@@ -47,7 +48,10 @@ class Session {
   Verdict judge(Work* work);
   void prepare(Work* work);
   void send(const Work& work);
-  void send_fragments(const Row& row, bool is_before, uint32_t relation);
+  // Whether a message's content is a row of the stream that its prefix names: then *work is that row's insert, ready to
+  // be sent. False: there is no such stream that is published, or *failure says why not.
+  bool read_stream_row(ReorderBufferTXN* transaction, const char* prefix, size_t size, const char* content, Work* work,
+                       Failure* failure);
   void skipped();
 
   template <typename Body>
@@ -58,6 +62,7 @@ class Session {
   void write(bool is_last);
 
   static void prepare_rows(void* work);
+  static void read_content(void* request);
 
   LogicalDecodingContext* decoding_;
   MemoryContext change_context_;

@@ -113,6 +113,18 @@ Encoding classify_type(Oid type, Oid* base) {
     case INT8OID:
       return Encoding::integer;
     case OIDOID:
+    // As text they would be names, which mean something else when an object gets another name before they are read.
+    case REGCLASSOID:
+    case REGCOLLATIONOID:
+    case REGCONFIGOID:
+    case REGDICTIONARYOID:
+    case REGNAMESPACEOID:
+    case REGOPEROID:
+    case REGOPERATOROID:
+    case REGPROCOID:
+    case REGPROCEDUREOID:
+    case REGROLEOID:
+    case REGTYPEOID:
       return Encoding::oid;
     case FLOAT4OID:
       return Encoding::float4;

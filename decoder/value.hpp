@@ -9,24 +9,10 @@
 #include <string_view>
 #include <type_traits>
 
-#include "decoder/wire.hpp"
+#include "decoder/format.hpp"
+#include "decoder/wire_type.hpp"
 
 namespace anabranch {
-
-// Numbers as in record.proto: there for good.
-enum class Encoding : uint8_t {
-  text = 0,
-  boolean = 1,
-  integer = 2,
-  oid = 3,
-  float4 = 4,
-  float8 = 5,
-  bytes = 6,
-  date = 7,
-  time = 8,
-  timestamp = 9,
-  raw_text = 10,
-};
 
 // How values of one type are written and read. Made by describe_value; lives as long as the memory context given there.
 struct ValueType {
@@ -61,21 +47,6 @@ ValueType describe_value(Oid type, MemoryContext context);
 
 inline bool holds_bytes(Encoding encoding) {
   return encoding == Encoding::text || encoding == Encoding::bytes || encoding == Encoding::raw_text;
-}
-
-inline wire::Type wire_type(Encoding encoding) {
-  switch (encoding) {
-    case Encoding::float4:
-      return wire::Type::fixed32;
-    case Encoding::float8:
-      return wire::Type::fixed64;
-    case Encoding::text:
-    case Encoding::bytes:
-    case Encoding::raw_text:
-      return wire::Type::bytes;
-    default:
-      return wire::Type::varint;
-  }
 }
 
 // The bytes of a bytea or text as they are kept, when that is possible without copying: not compressed and not out of

@@ -115,6 +115,20 @@ class Writer {
   char* at_;
 };
 
+// Reads a varint and moves `at` behind it. False when the bytes end inside it or it is longer than ten bytes or 64
+// bits.
+inline bool read_varint(const char*& at, const char* end, uint64_t& value) {
+  value = 0;
+  for (unsigned shift = 0; shift < 64; shift += 7) {
+    if (at == end) return false;
+    auto byte = static_cast<uint8_t>(*at++);
+    if (shift == 63 && byte > 1) return false;
+    value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+    if (byte < 0x80) return true;
+  }
+  return false;
+}
+
 // One field as it stands in the bytes. `bytes` points into what the reader was given and lives as long.
 struct Field {
   uint32_t number = 0;
@@ -151,17 +165,7 @@ class Reader {
   }
 
  private:
-  bool read_varint(uint64_t& value) {
-    value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-      if (at_ == end_) return false;
-      auto byte = static_cast<uint8_t>(*at_++);
-      if (shift == 63 && byte > 1) return false;
-      value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-      if (byte < 0x80) return true;
-    }
-    return false;
-  }
+  bool read_varint(uint64_t& value) { return wire::read_varint(at_, end_, value); }
 
   bool read_fixed(uint64_t& value, size_t size) {
     if (left() < size) return false;
@@ -201,6 +205,26 @@ class Reader {
   bool damaged_ = false;
 };
 
-static_assert(std::is_trivially_destructible_v<Writer> && std::is_trivially_destructible_v<Reader>);
+// Reads the numbers of a packed field. As with Reader, damage ends them and is told afterwards.
+class Varints {
+ public:
+  explicit Varints(std::string_view packed) : at_(packed.data()), end_(packed.data() + packed.size()) {}
+
+  bool damaged() const { return damaged_; }
+
+  bool next(uint64_t& value) {
+    if (damaged_ || at_ == end_) return false;
+    damaged_ = !read_varint(at_, end_, value);
+    return !damaged_;
+  }
+
+ private:
+  const char* at_;
+  const char* end_;
+  bool damaged_ = false;
+};
+
+static_assert(std::is_trivially_destructible_v<Writer> && std::is_trivially_destructible_v<Reader> &&
+              std::is_trivially_destructible_v<Varints>);
 
 }  // namespace anabranch::wire

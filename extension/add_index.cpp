@@ -194,6 +194,7 @@ using namespace anabranch;
 
 // add_index(copy regclass, columns text[], method text DEFAULT 'btree') -> regclass
 Datum anabranch_add_index(PG_FUNCTION_ARGS) {
+  anabranch::refuse_nulls(fcinfo, "add_index");
   const Oid copy = PG_GETARG_OID(0);
   const char* method = text_to_cstring(PG_GETARG_TEXT_PP(2));
   Datum* names;

@@ -8,6 +8,8 @@ extern "C" {
 
 #include "extension/error_codes.hpp"
 #include "extension/fill.hpp"
+#include "extension/gather.hpp"
+#include "extension/places.hpp"
 
 namespace anabranch {
 namespace {
@@ -45,7 +47,7 @@ TupleDesc result_description(SPIPlanPtr plan) {
 Tuplestorestate* fold(Changes* changes) {
   Copy* copy = changes->copy;
   Tuplestorestate* folded = tuplestore_begin_heap(false, false, work_mem);
-  as_restricted(copy->owner, [&] {
+  as_user(copy->owner, [&] {
     if (copy->fold == nullptr) copy->fold = keep_plan(copy->fold_text);
     DestReceiver* receiver = CreateTuplestoreDestReceiver();
     SetTuplestoreDestReceiverParams(receiver, folded, CurrentMemoryContext, false, nullptr, nullptr);
@@ -85,10 +87,18 @@ void remove_empty_groups(Copy* copy, const char* state) {
     elog(ERROR, "could not remove empty groups of copy %u", copy->oid);
 }
 
-void merge(Changes* changes, Tuplestorestate* folded) {
+// Every row's place is known, so nothing is to be looked for, whatever is known of the table's size when the plan is
+// made.
+void use_places() {
+  for (const char* way : {"enable_seqscan", "enable_hashjoin", "enable_mergejoin"})
+    set_config_option(way, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+void merge(Changes* changes, const PlacedRows& folded) {
   Copy* copy = changes->copy;
-  register_rows("folded", result_description(copy->fold), folded);
+  register_rows("folded", folded.description, folded.rows);
   as_restricted(copy->state_owner, [&] {
+    use_places();
     if (copy->merge == nullptr) copy->merge = keep_plan(copy->merge_text);
     const int result = SPI_execute_plan(copy->merge, nullptr, nullptr, false, 0);
     if (result < 0) elog(ERROR, "could not merge changes: %s", SPI_result_code_string(result));
@@ -108,7 +118,31 @@ void name_copy(void* argument) {
         "md5(value).");
 }
 
+// What an error of the copy's expressions may say at most. Classes 08 and 57P speak of the connection and the server,
+// AN of ourselves; 53 and 58 may well be true (memory, temporary files), and pass.
+int own_code(int code) {
+  const int category = ERRCODE_TO_CATEGORY(code);
+  if (category == MAKE_SQLSTATE('A', 'N', '0', '0', '0') || category == ERRCODE_CONNECTION_EXCEPTION)
+    return ERRCODE_EXTERNAL_ROUTINE_EXCEPTION;
+  if (category == ERRCODE_OPERATOR_INTERVENTION && code != ERRCODE_QUERY_CANCELED)
+    return ERRCODE_EXTERNAL_ROUTINE_EXCEPTION;
+  if (category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR) return kResources;
+  return code;
+}
+
 }  // namespace
+
+void raise_as_own(MemoryContext context) {
+  const int code = own_code(geterrcode());
+  if (code == geterrcode()) PG_RE_THROW();
+  MemoryContextSwitchTo(context);
+  ErrorData* error = CopyErrorData();
+  FlushErrorState();
+  char* note = psprintf("An expression of the copy raised it with SQLSTATE %s.", unpack_sql_state(error->sqlerrcode));
+  error->detail = error->detail == nullptr ? note : psprintf("%s %s", note, error->detail);
+  error->sqlerrcode = code;
+  ReThrowError(error);
+}
 
 char* quoted_name(Oid relation) {
   const char* name = get_rel_name(relation);
@@ -132,8 +166,10 @@ void apply_changes(Changes* changes) {
   for (int i = 0; i < copy->source_count; i++)
     register_rows(copy->sources[i].delta_name, copy->sources[i].delta, changes->stores[i]);
   Tuplestorestate* folded = fold(changes);
-  merge(changes, folded);
+  const PlacedRows placed = place_rows(copy, result_description(copy->fold), folded);
   tuplestore_end(folded);
+  merge(changes, placed);
+  tuplestore_end(placed.rows);
   for (int i = 0; i < copy->source_count; i++) SPI_unregister_relation(copy->sources[i].delta_name);
 
   error_context_stack = context.previous;
@@ -141,20 +177,31 @@ void apply_changes(Changes* changes) {
 
 namespace {
 
-int64 apply_delta(Oid oid, bytea* delta, bool filling) {
+enum class When { now, later };
+
+// The rows that wait for the copy, those of this delta included when they are to wait, too; or that were applied.
+int64 take_delta(Oid oid, bytea* delta, bool filling, When when) {
   SPI_connect();
   Copy* copy = load_copy(oid);
   FillFilter filter = {};
   if (filling) filter = open_fill_filter(copy);
-  Changes changes = open_changes(copy);
-  as_restricted(copy->owner, [&] {
+  Changes alone = {};
+  Changes* changes = when == When::later ? open_gathered(copy) : find_gathered(copy);
+  const bool gathered = changes != nullptr;
+  if (!gathered) {
+    alone = open_changes(copy);
+    changes = &alone;
+  }
+  as_user(copy->owner, [&] {
     const int settings = pin_output_settings();
-    read_delta(&changes, std::string_view(VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta)), filling ? &filter : nullptr);
+    read_delta(changes, std::string_view(VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta)), filling ? &filter : nullptr);
     unpin_output_settings(settings);
   });
-  if (changes.rows > 0 || changes.truncate) apply_changes(&changes);
-  const int64 rows = changes.rows;
-  close_changes(&changes);
+  const int64 rows = changes->rows;
+  if (when == When::now) {
+    if (changes->rows > 0 || changes->truncate) apply_changes(changes);
+    gathered ? close_gathered(changes) : close_changes(changes);
+  }
   SPI_finish();
   return rows;
 }
@@ -166,16 +213,25 @@ ANABRANCH_EXPORTS_BEGIN
 extern "C" {
 PG_FUNCTION_INFO_V1(anabranch_apply);
 PG_FUNCTION_INFO_V1(anabranch_apply_filling);
+PG_FUNCTION_INFO_V1(anabranch_gather);
 }
 ANABRANCH_EXPORTS_END
 
-// apply(copy oid, delta bytea) -> bigint: signed rows applied.
+using namespace anabranch;
+
+// apply(copy oid, delta bytea) -> bigint: signed rows applied, those that had been gathered included.
 Datum anabranch_apply(PG_FUNCTION_ARGS) {
-  PG_RETURN_INT64(anabranch::apply_delta(PG_GETARG_OID(0), PG_GETARG_BYTEA_PP(1), false));
+  PG_RETURN_INT64(take_delta(PG_GETARG_OID(0), PG_GETARG_BYTEA_PP(1), false, When::now));
 }
 
 // apply_filling(copy oid, delta bytea) -> bigint: the same for a copy that is being filled, whose delta names the
 // transaction of each row.
 Datum anabranch_apply_filling(PG_FUNCTION_ARGS) {
-  PG_RETURN_INT64(anabranch::apply_delta(PG_GETARG_OID(0), PG_GETARG_BYTEA_PP(1), true));
+  PG_RETURN_INT64(take_delta(PG_GETARG_OID(0), PG_GETARG_BYTEA_PP(1), true, When::now));
+}
+
+// gather(copy oid, delta bytea, filling boolean) -> bigint: keeps the delta's rows for the next apply, or
+// apply_filling, of the copy in this transaction; how many signed rows wait.
+Datum anabranch_gather(PG_FUNCTION_ARGS) {
+  PG_RETURN_INT64(take_delta(PG_GETARG_OID(0), PG_GETARG_BYTEA_PP(1), PG_GETARG_BOOL(2), When::later));
 }

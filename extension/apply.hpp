@@ -34,6 +34,22 @@ void as_restricted(Oid user, Body body) {
   AtEOXact_GUC(false, settings);
 }
 
+/// Raises again the error that is being caught, as one of the copy's own where its SQLSTATE would say something of the
+/// server or of the sidecar. Only inside PG_CATCH.
+[[noreturn]] void raise_as_own(MemoryContext context);
+
+/// as_restricted for a body that evaluates what a user wrote. A function can raise any SQLSTATE it likes: none may be
+/// taken for the server's (shutting down, disk full) or for ours (another sidecar), since those stop every copy.
+template <typename Body>
+void as_user(Oid user, Body body) {
+  MemoryContext context = CurrentMemoryContext;
+  PG_TRY();
+  { as_restricted(user, body); }
+  PG_CATCH();
+  { raise_as_own(context); }
+  PG_END_TRY();
+}
+
 /// "schema"."table" of a relation, quoted.
 char* quoted_name(Oid relation);
 

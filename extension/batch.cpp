@@ -68,6 +68,7 @@ ANABRANCH_EXPORTS_BEGIN
 extern "C" {
 PG_FUNCTION_INFO_V1(anabranch_begin_batch);
 PG_FUNCTION_INFO_V1(anabranch_end_batch);
+PG_FUNCTION_INFO_V1(anabranch_raise_fenced);
 PG_FUNCTION_INFO_V1(anabranch_set_copy_position);
 }
 ANABRANCH_EXPORTS_END
@@ -112,7 +113,8 @@ Datum anabranch_begin_batch(PG_FUNCTION_ARGS) {
   return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), result, nulls));
 }
 
-// end_batch(source text, token bigint, lsn pg_lsn, commit_time timestamptz, transactions bigint, rows bigint)
+// end_batch(source text, token bigint, lsn pg_lsn, commit_time timestamptz, transactions bigint, rows bigint,
+// log_offset bigint)
 //
 // Records that all live copies now hold everything up to `lsn`. A NULL commit_time (nothing but the position moved)
 // leaves the old one. A position never moves back.
@@ -124,30 +126,35 @@ Datum anabranch_end_batch(PG_FUNCTION_ARGS) {
 #define ANABRANCH_END_BATCH                                                                             \
   "UPDATE anabranch.source SET lsn = greatest(lsn, $3), commit_time = coalesce($4, commit_time), "      \
   "applied_at = statement_timestamp(), applied_transactions = applied_transactions + coalesce($5, 0), " \
-  "applied_rows = applied_rows + coalesce($6, 0) WHERE name = $1 AND token = $2"
+  "applied_rows = applied_rows + coalesce($6, 0), log_offset = $7 WHERE name = $1 AND token = $2"
 
-  Datum values[7];
-  char nulls[7];
-  for (int i = 0; i < 6; i++) {
+  Datum values[8];
+  char nulls[8];
+  for (int i = 0; i < 7; i++) {
     values[i] = PG_GETARG_DATUM(i);
     nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
   }
-  values[6] = PointerGetDatum(&source_place);
-  nulls[6] = ' ';
+  values[7] = PointerGetDatum(&source_place);
+  nulls[7] = ' ';
 
   SPI_connect();
   bool found = ItemPointerIsValid(&source_place) &&
-               touch(prepared(by_place, ANABRANCH_END_BATCH " AND ctid = $7 RETURNING ctid",
-                              {TEXTOID, INT8OID, PG_LSNOID, TIMESTAMPTZOID, INT8OID, INT8OID, TIDOID}),
+               touch(prepared(by_place, ANABRANCH_END_BATCH " AND ctid = $8 RETURNING ctid",
+                              {TEXTOID, INT8OID, PG_LSNOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, TIDOID}),
                      values, nulls, &source_place);
   if (!found)
     found = touch(prepared(by_name, ANABRANCH_END_BATCH " RETURNING ctid",
-                           {TEXTOID, INT8OID, PG_LSNOID, TIMESTAMPTZOID, INT8OID, INT8OID}),
+                           {TEXTOID, INT8OID, PG_LSNOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID}),
                   values, nulls, &source_place);
   if (!found) raise_fenced(PG_GETARG_INT64(1));
   SPI_finish();
   PG_RETURN_VOID();
 #undef ANABRANCH_END_BATCH
+}
+
+// raise_fenced(token bigint): for functions in SQL that find another token than the one they were given.
+Datum anabranch_raise_fenced(PG_FUNCTION_ARGS) {
+  raise_fenced(PG_GETARG_INT64(0));
 }
 
 // set_copy_position(copy oid, lsn pg_lsn): records that the copy holds everything up to `lsn`.

@@ -6,6 +6,7 @@ extern "C" {
 #include <miscadmin.h>
 }
 
+#include "extension/delta_format.hpp"
 #include "extension/fill.hpp"
 
 namespace anabranch {
@@ -30,17 +31,19 @@ DeltaRow read_row(Copy* copy, std::string_view bytes) {
   wire::Reader reader(bytes);
   wire::Field field;
   while (reader.next(field)) {
+    const bool in_bytes = field.number == fields::row::row;
+    if (in_bytes != (field.type == wire::Type::bytes)) refuse("a field of a row is of another type");
     switch (field.number) {
-      case 1:
+      case fields::row::source:
         row.source = &source_of(copy, field.value);
         break;
-      case 2:
+      case fields::row::weight:
         row.weight = wire::unzigzag(field.value);
         break;
-      case 3:
+      case fields::row::row:
         row.row = field.bytes;
         break;
-      case 4:
+      case fields::row::xid:
         row.xid = field.value;
         break;
       default:
@@ -53,9 +56,10 @@ DeltaRow read_row(Copy* copy, std::string_view bytes) {
   return row;
 }
 
-// Reads the columns of `row` into changes->values, and gathers the bytes of its key in `key` (at least as large as
-// row).
+// Reads the columns of `row` into changes->values, and, unless `key` is nullptr, gathers the bytes of its key there (at
+// least as large as row).
 std::string_view read_values(Changes* changes, CopySource* source, std::string_view row, char* key) {
+  const int key_count = key == nullptr ? 0 : source->key_count;
   for (int i = 0; i < source->column_count; i++) changes->nulls[i] = true;
   wire::Reader reader(row);
   wire::Field field;
@@ -68,7 +72,7 @@ std::string_view read_values(Changes* changes, CopySource* source, std::string_v
     if (place < 0) refuse("a row holds a column that the copy does not use");
     changes->values[place] = read_value(source->types[place], field);
     changes->nulls[place] = false;
-    for (int i = 0; i < source->key_count; i++) {
+    for (int i = 0; i < key_count; i++) {
       if (source->key[i] != place) continue;
       memcpy(key + key_size, start, end - start);
       key_size += end - start;
@@ -77,8 +81,8 @@ std::string_view read_values(Changes* changes, CopySource* source, std::string_v
     start = end;
   }
   if (reader.damaged()) refuse("a row's value ends too early");
-  if (source->key_count == 0) return row;
-  if (keys_seen != source->key_count) refuse("a row lacks a column of its key");
+  if (key_count == 0) return row;
+  if (keys_seen != key_count) refuse("a row lacks a column of its key");
   return std::string_view(key, key_size);
 }
 
@@ -140,6 +144,17 @@ void put_row(Changes* changes, CopySource* source, std::string_view key, int64 w
   changes->rows += times;
 }
 
+namespace {
+
+// The copy is emptied first: what was gathered before goes with it.
+void begin_anew(Changes* changes) {
+  for (int i = 0; i < changes->copy->source_count; i++) tuplestore_clear(changes->stores[i]);
+  changes->rows = 0;
+  changes->truncate = true;
+}
+
+}  // namespace
+
 void read_delta(Changes* changes, std::string_view delta, const FillFilter* filter) {
   Copy* copy = changes->copy;
   Oid user;
@@ -149,18 +164,20 @@ void read_delta(Changes* changes, std::string_view delta, const FillFilter* filt
   auto* readers = static_cast<Oid*>(palloc(sizeof(Oid) * (copy->source_count + 1)));
   for (int i = 0; i < copy->source_count; i++) readers[i] = reader_of(copy, copy->sources[i]);
 
+  // Beyond the columns that the query names, groups need the key only for telling which chunk of a fill a row is in.
+  const bool with_key = copy->rows_class || filter != nullptr;
   wire::Reader reader(delta);
   wire::Field field;
   MemoryContext caller = MemoryContextSwitchTo(changes->scratch);
   while (reader.next(field)) {
-    if (field.number == 1) {
-      changes->truncate = field.value != 0;
+    if (field.number == fields::delta::truncate) {
+      if (field.value != 0) begin_anew(changes);
       continue;
     }
-    if (field.number != 2 || field.type != wire::Type::bytes) refuse("unknown field");
+    if (field.number != fields::delta::rows || field.type != wire::Type::bytes) refuse("unknown field");
     const DeltaRow row = read_row(copy, field.bytes);
     SetUserIdAndSecContext(readers[row.source->ordinal - 1], context);
-    auto* key_bytes = static_cast<char*>(palloc(row.row.size() + 1));
+    auto* key_bytes = with_key ? static_cast<char*>(palloc(row.row.size() + 1)) : nullptr;
     const std::string_view key = read_values(changes, row.source, row.row, key_bytes);
     if (filter == nullptr || counts_in_fill(*filter, changes, row.source, row.xid))
       put_row(changes, row.source, key, row.weight);

@@ -54,9 +54,9 @@ struct Copy {
 /// owner.
 Copy* load_copy(Oid copy);
 
-/// Whose rights a row of the source is read with from bytes, security-restricted (as_restricted): input functions run the
-/// checks of domains inside composite types and arrays, as every INSERT by the table's owner does. The copy's owner when
-/// the table is gone.
+/// Whose rights a row of the source is read with from bytes, security-restricted (as_restricted): input functions run
+/// the checks of domains inside composite types and arrays, as every INSERT by the table's owner does. The copy's owner
+/// when the table is gone.
 Oid reader_of(const Copy* copy, const CopySource& source);
 
 /// The source with this ordinal; raises when there is none.

@@ -1,4 +1,5 @@
-// What an event trigger in SQL cannot see: which columns an ALTER TABLE has given a new type, and by which expression.
+// What an event trigger in SQL cannot see: which columns an ALTER TABLE has given a new type, and by which expression;
+// which types have got other labels or attributes.
 #include "extension/postgres.hpp"
 
 extern "C" {
@@ -16,12 +17,36 @@ bool has_expression(const AlterTableCmd* command) {
   return column->raw_default != nullptr || column->cooked_default != nullptr;
 }
 
+// Whether the row type of the relation has other attributes afterwards.
+bool reshapes(const AlterTableCmd* command) {
+  switch (command->subtype) {
+    case AT_AddColumn:
+    case AT_DropColumn:
+#if PG_VERSION_NUM < 160000
+    case AT_AddColumnRecurse:
+    case AT_DropColumnRecurse:
+#endif
+    case AT_AlterColumnType:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void put_type(ReturnSetInfo* result, Oid type) {
+  if (type == InvalidOid) return;
+  Datum value = ObjectIdGetDatum(type);
+  bool null = false;
+  tuplestore_putvalues(result->setResult, result->setDesc, &value, &null);
+}
+
 }  // namespace
 }  // namespace anabranch
 
 ANABRANCH_EXPORTS_BEGIN
 extern "C" {
 PG_FUNCTION_INFO_V1(anabranch_retyped_columns);
+PG_FUNCTION_INFO_V1(anabranch_reshaped_types);
 }
 ANABRANCH_EXPORTS_END
 
@@ -43,6 +68,33 @@ Datum anabranch_retyped_columns(PG_FUNCTION_ARGS) {
                        BoolGetDatum(anabranch::has_expression(step))};
     bool nulls[3] = {false, false, false};
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+  }
+  return static_cast<Datum>(0);
+}
+
+// reshaped_types(pg_ddl_command) -> setof oid
+//
+// Types whose values read or print otherwise since this command: enums with a renamed label, row types with other
+// attributes. A label more changes nothing for the values there are.
+Datum anabranch_reshaped_types(PG_FUNCTION_ARGS) {
+  const CollectedCommand* command = reinterpret_cast<const CollectedCommand*>(PG_GETARG_POINTER(0));
+  InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+  ReturnSetInfo* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
+  if (command->type == SCT_AlterTable) {
+    ListCell* cell;
+    foreach (cell, command->d.alterTable.subcmds) {
+      const CollectedATSubcmd* part = static_cast<const CollectedATSubcmd*>(lfirst(cell));
+      const AlterTableCmd* step = reinterpret_cast<const AlterTableCmd*>(part->parsetree);
+      if (IsA(step, AlterTableCmd) && anabranch::reshapes(step))
+        anabranch::put_type(result, get_rel_type_id(part->address.objectId));
+    }
+  } else if (command->type == SCT_Simple && IsA(command->parsetree, AlterEnumStmt)) {
+    if (reinterpret_cast<const AlterEnumStmt*>(command->parsetree)->oldVal != nullptr)
+      anabranch::put_type(result, command->d.simple.address.objectId);
+  } else if (command->type == SCT_Simple && IsA(command->parsetree, RenameStmt)) {
+    const ObjectType renamed = reinterpret_cast<const RenameStmt*>(command->parsetree)->renameType;
+    if (renamed == OBJECT_ATTRIBUTE || renamed == OBJECT_COLUMN)
+      anabranch::put_type(result, get_rel_type_id(command->d.simple.address.objectId));
   }
   return static_cast<Datum>(0);
 }

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include "decoder/record.hpp"
+#include "decoder/format.hpp"
 #include "decoder/value.hpp"
 #include "decoder/wire.hpp"
 #include "extension/record_rules.hpp"
@@ -60,7 +60,7 @@ class Shower {
     wire::Reader reader(frame);
     wire::Field field;
     while (reader.next(field)) {
-      if (field.number != 1) continue;
+      if (field.number != fields::frame::records) continue;
       if (field.type != wire::Type::bytes) refuse("a record is not a message");
       Datum record = JsonbPGetDatum(show_record(field.bytes));
       bool is_null = false;
@@ -79,7 +79,7 @@ class Shower {
     const MessageRule& rule = records[field.number];
     state_ = nullptr;
     relation_ = nullptr;
-    if (field.number == static_cast<uint32_t>(record::Kind::relation)) remember(field.bytes);
+    if (field.number == static_cast<uint32_t>(RecordKind::relation)) remember(field.bytes);
     pushJsonbValue(&state_, WJB_BEGIN_OBJECT, nullptr);
     key("kind");
     text(rule.name);
@@ -168,19 +168,10 @@ class Shower {
   void show_columns(const MessageRule& rule, const wire::Field& field) {
     pushJsonbValue(&state_, WJB_BEGIN_ARRAY, nullptr);
     is_in_array_ = true;
-    std::string_view left = field.bytes;
-    while (!left.empty()) {
-      uint64_t value = 0;
-      size_t used = 0;
-      for (unsigned shift = 0;; shift += 7) {
-        if (used == left.size() || shift > 28) refuse_field(rule, field.number);
-        auto byte = static_cast<uint8_t>(left[used++]);
-        value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-        if (byte < 0x80) break;
-      }
-      left.remove_prefix(used);
-      column_name(value);
-    }
+    wire::Varints numbers(field.bytes);
+    uint64_t number = 0;
+    while (numbers.next(number)) column_name(number);
+    if (numbers.damaged()) refuse_field(rule, field.number);
     is_in_array_ = false;
     pushJsonbValue(&state_, WJB_END_ARRAY, nullptr);
   }
@@ -247,15 +238,16 @@ class Shower {
     wire::Reader counter(bytes);
     wire::Field field;
     int count = 0;
-    while (counter.next(field)) count += field.number == 6;
+    while (counter.next(field)) count += field.number == fields::relation::columns;
     relation->columns = static_cast<SeenColumn*>(palloc0(sizeof(SeenColumn) * Max(count, 1)));
     wire::Reader reader(bytes);
     while (reader.next(field)) {
       bool is_bytes = field.type == wire::Type::bytes;
-      if (field.number == 1 && !is_bytes) relation->oid = static_cast<uint32_t>(field.value);
-      if (field.number == 3 && is_bytes) relation->schema = from_utf8(field.bytes);
-      if (field.number == 4 && is_bytes) relation->name = from_utf8(field.bytes);
-      if (field.number == 6 && is_bytes) relation->columns[relation->column_count++] = read_column(field.bytes);
+      if (field.number == fields::relation::oid && !is_bytes) relation->oid = static_cast<uint32_t>(field.value);
+      if (field.number == fields::relation::schema && is_bytes) relation->schema = from_utf8(field.bytes);
+      if (field.number == fields::relation::name && is_bytes) relation->name = from_utf8(field.bytes);
+      if (field.number == fields::relation::columns && is_bytes)
+        relation->columns[relation->column_count++] = read_column(field.bytes);
     }
     // The latest description of a relation is the one that counts: show_relation() takes the last it finds.
     SeenRelation** end = &seen_;
@@ -270,10 +262,10 @@ class Shower {
     wire::Field field;
     while (reader.next(field)) {
       bool is_bytes = field.type == wire::Type::bytes;
-      if (field.number == 1 && !is_bytes) column.number = static_cast<uint32_t>(field.value);
-      if (field.number == 2 && is_bytes) column.name = from_utf8(field.bytes);
-      if (field.number == 3 && !is_bytes) column.type.type = static_cast<Oid>(field.value);
-      if (field.number == 7 && !is_bytes) {
+      if (field.number == fields::column::number && !is_bytes) column.number = static_cast<uint32_t>(field.value);
+      if (field.number == fields::column::name && is_bytes) column.name = from_utf8(field.bytes);
+      if (field.number == fields::column::type_oid && !is_bytes) column.type.type = static_cast<Oid>(field.value);
+      if (field.number == fields::column::encoding && !is_bytes) {
         if (field.value >= std::size(encodings))
           refuse(psprintf("unknown encoding %u", static_cast<uint32_t>(field.value)));
         column.type.encoding = static_cast<Encoding>(field.value);

@@ -57,6 +57,11 @@ Request resolve(text* name, text* query, bool prepare_sources) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION), errmsg("an aggregate table cannot be temporary")));
   const AclResult right = pg_namespace_aclcheck(request.schema, request.owner, ACL_CREATE);
   if (right != ACLCHECK_OK) aclcheck_error(right, OBJECT_SCHEMA, get_namespace_name(request.schema));
+  // RangeVarGetCreationNamespace and the server see to pg_catalog and pg_toast.
+  for (const char* ours : {"anabranch", "anabranch_data", "information_schema"})
+    if (request.schema == get_namespace_oid(ours, true))
+      ereport(ERROR, (errcode(ERRCODE_INVALID_SCHEMA_NAME), errmsg("schema \"%s\" is not for aggregate tables", ours),
+                      errhint("Name a schema of your own: 'schema.name'.")));
   if (OidIsValid(get_relname_relid(request.name, request.schema)))
     ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE), errmsg("relation \"%s\" already exists", request.name)));
   return request;
@@ -123,7 +128,8 @@ void create_state(const Request& request, const char* name, const char* state, c
         psprintf("CREATE TABLE %s (%s) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, "
                  "autovacuum_vacuum_cost_delay = 0)",
                  state, statements.columns));
-    execute(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT", state, statements.key_columns));
+    // Not unique, and an entry for each version: places.hpp says why.
+    execute(psprintf("CREATE INDEX ON %s (%s) WITH (deduplicate_items = off)", state, statements.key_columns));
     CommandCounterIncrement();
     leave_out_statistics(name);
     execute(psprintf("GRANT SELECT ON %s TO %s", state, quote_identifier(GetUserNameFromId(request.owner, false))));
@@ -191,18 +197,19 @@ void insert_definition(const Request& request, Oid view, const char* state, cons
 }
 
 void insert_source(Oid view, const Source* source, Oid shadow) {
-  const Oid types[] = {OIDOID, INT4OID, OIDOID, OIDOID, INT2ARRAYOID, INT2ARRAYOID, TEXTOID};
+  const Oid types[] = {OIDOID, INT4OID, OIDOID, OIDOID, INT2ARRAYOID, INT2ARRAYOID, INT2ARRAYOID, TEXTOID};
   Datum values[] = {ObjectIdGetDatum(view),
                     Int32GetDatum(source->ordinal),
                     ObjectIdGetDatum(source->relation),
                     ObjectIdGetDatum(shadow),
                     number_array(source->columns),
+                    number_array(source->named),
                     number_array(source->key),
                     CStringGetTextDatum(source->needs_full_rows ? "full" : "key")};
   SPI_execute_with_args(
-      "INSERT INTO anabranch.definition_source (copy, ordinal, relation, shadow, columns, key, old_rows, "
-      "column_definitions) "
-      "VALUES ($1, $2, $3, $4, $5, $6, $7, anabranch.column_definitions($3, $5))",
+      "INSERT INTO anabranch.definition_source (copy, ordinal, relation, shadow, columns, named, key, "
+      "old_rows, column_definitions) "
+      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, anabranch.column_definitions($3, $5))",
       lengthof(types), const_cast<Oid*>(types), values, nullptr, false, 0);
 }
 
@@ -255,6 +262,7 @@ ANABRANCH_EXPORTS_END
 
 // create_aggregate_table(name text, query text, prepare_sources boolean) -> regclass
 Datum anabranch_create_aggregate_table(PG_FUNCTION_ARGS) {
+  anabranch::refuse_nulls(fcinfo, "create_aggregate_table");
   PreventCommandIfReadOnly("create_aggregate_table()");
   PG_RETURN_OID(anabranch::create(anabranch::resolve(PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1), PG_GETARG_BOOL(2))));
 }

@@ -9,8 +9,8 @@ namespace anabranch {
 Oid extension_owner();
 
 /// Runs `body` as the extension's owner under a pinned search_path, with SPI connected. Only statements of our own may
-/// run in it, never an expression that a user wrote. An error needs no clearing up here: the end of the (sub)transaction
-/// restores user, settings and SPI. `body` must not own anything with a destructor.
+/// run in it, never an expression that a user wrote. An error needs no clearing up here: the end of the
+/// (sub)transaction restores user, settings and SPI. `body` must not own anything with a destructor.
 template <typename Body>
 void as_extension_owner(Body body) {
   Oid user;

@@ -146,13 +146,13 @@ ChunkRead read_chunk(Changes* changes, CopySource& source, const ChunkState& las
   auto* types = static_cast<Oid*>(palloc(sizeof(Oid) * (source.key_count + 1)));
   for (int i = 0; i < source.key_count; i++) types[i] = TupleDescAttr(source.delta, source.key[i])->atttypid;
   Datum* values = nullptr;
-  if (after) as_restricted(reader_of(changes->copy, source), [&] { values = read_key(source, last.upper); });
+  if (after) as_user(reader_of(changes->copy, source), [&] { values = read_key(source, last.upper); });
   int* key_places = places_of_key(source);
 
   ChunkRead read;
   PushActiveSnapshot(GetLatestSnapshot());
   read.snapshot = PointerGetDatum(PG_DETOAST_DATUM_COPY(DirectFunctionCall1(pg_current_snapshot, 0)));
-  as_restricted(changes->copy->owner, [&] {
+  as_user(changes->copy->owner, [&] {
     Portal portal =
         SPI_cursor_open_with_args(nullptr, chunk_query(source, after, max_rows), after ? source.key_count : 0, types,
                                   values, nullptr, true, CURSOR_OPT_NO_SCROLL);
@@ -262,7 +262,7 @@ FillFilter open_fill_filter(Copy* copy) {
     known.count = static_cast<int>(SPI_processed);
     known.chunks = static_cast<FillChunk*>(palloc0(sizeof(FillChunk) * (known.count + 1)));
     SPITupleTable* found = SPI_tuptable;
-    as_restricted(reader_of(copy, source), [&] {
+    as_user(reader_of(copy, source), [&] {
       for (int c = 0; c < known.count; c++) {
         bool is_null;
         const Datum upper = SPI_getbinval(found->vals[c], found->tupdesc, 1, &is_null);

@@ -13,6 +13,7 @@ extern "C" {
 #include <access/xlog.h>
 #include <access/xlogrecovery.h>
 #include <catalog/pg_class.h>
+#include <common/int.h>
 #include <pgstat.h>
 #include <replication/message.h>
 #include <storage/latch.h>
@@ -46,7 +47,7 @@ struct Progress {
 // One row of a table of ours, found by its primary key.
 class Row {
  public:
-  // Backwards through the index: among many versions of one key the newest stands last.
+  // Backwards through the index: among many versions of one key the newest stands last (see places.hpp).
   bool find(const char* table, Oid equality, Datum key, Snapshot snapshot) {
     relation_ = table_open(get_relname_relid(table, get_namespace_oid("anabranch", false)), AccessShareLock);
     index_ = index_open(RelationGetPrimaryKeyIndex(relation_), AccessShareLock);
@@ -119,11 +120,11 @@ Progress read_progress(Oid copy, Snapshot snapshot) {
     progress.current_as_of = source.time_at("commit_time");
   }
   source.close();
-  // A sign of life writes a message: once the stream has passed it, all that was committed before is applied.
+  // As the view anabranch.sources has it.
   if (heartbeat.find("heartbeat", F_TEXTEQ, home, snapshot)) {
-    const XLogRecPtr message = heartbeat.lsn_at("lsn");
-    if (message != InvalidXLogRecPtr && applied >= message)
-      progress.current_as_of = Max(progress.current_as_of, heartbeat.time_at("seen_at"));
+    const XLogRecPtr mark = heartbeat.lsn_at("mark_lsn");
+    const bool passed = mark != InvalidXLogRecPtr && applied >= mark;
+    progress.current_as_of = Max(progress.current_as_of, heartbeat.time_at(passed ? "marked_at" : "passed_at"));
   }
   heartbeat.close();
   progress.lsn = Max(progress.lsn, applied);
@@ -186,8 +187,30 @@ void nap(long* nap_ms, long nap_ms_most) {
   *nap_ms = Min(*nap_ms * 2, kPollMsMax);
 }
 
-int64 microseconds(const Interval* interval) {
-  return interval->time + (static_cast<int64>(interval->month) * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
+// Of an argument that must not be negative. More than a hundred thousand years are as long as that.
+int64 microseconds(const char* name, const Interval* interval) {
+  constexpr int64 most = PG_INT64_MAX / 3;
+  const int64 days = static_cast<int64>(interval->month) * DAYS_PER_MONTH + interval->day;
+  int64 result;
+  if (pg_mul_s64_overflow(days, USECS_PER_DAY, &result) || pg_add_s64_overflow(result, interval->time, &result))
+    result = days < 0 ? -most : most;
+  if (result < 0) ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must not be negative", name)));
+  return Min(result, most);
+}
+
+// How far the server is: nothing can be further.
+XLogRecPtr present() {
+  return RecoveryInProgress() ? GetXLogReplayRecPtr(nullptr) : GetXLogInsertRecPtr();
+}
+
+// Where a copy is that has not reached `target`.
+int explain_distance(const Progress& progress, XLogRecPtr target) {
+  if (progress.lsn == InvalidXLogRecPtr) return errdetail("It is %s and has no position yet.", progress.state);
+  if (target > present())
+    return errdetail("It is %s at %s, and the server's WAL ends at %s, before the position asked for.", progress.state,
+                     printed(progress.lsn), printed(present()));
+  return errdetail("It is %s at %s, %llu bytes of WAL behind.", progress.state, printed(progress.lsn),
+                   static_cast<unsigned long long>(target > progress.lsn ? target - progress.lsn : 0));
 }
 
 }  // namespace
@@ -210,7 +233,7 @@ Datum anabranch_wait_for(PG_FUNCTION_ARGS) {
   if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
     ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("copy and timeout must not be null")));
   const Oid copy = PG_GETARG_OID(0);
-  const TimestampTz deadline = GetCurrentTimestamp() + Max(microseconds(PG_GETARG_INTERVAL_P(2)), 0);
+  const TimestampTz deadline = GetCurrentTimestamp() + microseconds("timeout", PG_GETARG_INTERVAL_P(2));
   require_readable(copy);
   if (IsolationUsesXactSnapshot())
     ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION), errmsg("wait_for needs isolation level READ COMMITTED"),
@@ -236,10 +259,7 @@ Datum anabranch_wait_for(PG_FUNCTION_ARGS) {
     if (now >= deadline)
       ereport(ERROR,
               (errcode(kWaitTimeout), errmsg("copy %s has not reached %s in time", copy_name(copy), printed(target)),
-               progress.lsn == InvalidXLogRecPtr
-                   ? errdetail("It is %s and has no position yet.", progress.state)
-                   : errdetail("It is %s at %s, %llu bytes of WAL behind.", progress.state, printed(progress.lsn),
-                               static_cast<unsigned long long>(target > progress.lsn ? target - progress.lsn : 0)),
+               explain_distance(progress, target),
                errhint("SELECT * FROM anabranch.status tells what holds it up; a longer timeout is the last argument "
                        "of wait_for.")));
     nap(&nap_ms, (deadline - now) / 1000 + 1);
@@ -258,8 +278,11 @@ Datum anabranch_is_fresh(PG_FUNCTION_ARGS) {
 // Raises AN006 unless the copy holds all that was committed more than `bound` ago. Where nothing was written for
 // longer, the stream is asked with a message, and has a second to answer.
 Datum anabranch_assert_fresh(PG_FUNCTION_ARGS) {
+  // A check that NULL passes would be none.
+  if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("copy and bound must not be null")));
   const Oid copy = PG_GETARG_OID(0);
-  const int64 bound = microseconds(PG_GETARG_INTERVAL_P(1));
+  const int64 bound = microseconds("bound", PG_GETARG_INTERVAL_P(1));
   require_readable(copy);
 
   const TimestampTz start = GetCurrentTimestamp();
@@ -278,7 +301,7 @@ Datum anabranch_assert_fresh(PG_FUNCTION_ARGS) {
   ereport(ERROR, (errcode(kNotFresh), errmsg("copy %s is older than allowed", copy_name(copy)),
                   !progress.is("live") ? errdetail("It is %s.", progress.state)
                   : TIMESTAMP_NOT_FINITE(progress.current_as_of)
-                      ? errdetail("Nothing is known about its age.")
+                      ? errdetail("It has just become live: nothing is known about its age yet.")
                       : errdetail("It is current as of %s.", timestamptz_to_str(progress.current_as_of)),
                   errhint("SELECT * FROM anabranch.status tells what holds it up.")));
 }

@@ -47,7 +47,8 @@ extern "C" {
 #include <utils/varlena.h>
 }
 
-// PostgreSQL 15 does not mark what a library exports; under hidden visibility the magic block and the entry points must be.
+// PostgreSQL 15 does not mark what a library exports; under hidden visibility the magic block and the entry points must
+// be.
 #define ANABRANCH_EXPORTS_BEGIN _Pragma("GCC visibility push(default)")
 #define ANABRANCH_EXPORTS_END _Pragma("GCC visibility pop")
 

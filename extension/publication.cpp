@@ -16,10 +16,9 @@ namespace {
 const char* publication_name() {
   const char* name = nullptr;
   as_extension_owner([&] {
-    SPI_execute("SELECT publication FROM anabranch.source WHERE name = 'home'", true, 1);
-    const char* recorded =
-        SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : "anabranch";
-    name = strcpy(static_cast<char*>(SPI_palloc(strlen(recorded) + 1)), recorded);
+    SPI_execute("SELECT anabranch.home_publication()", true, 1);
+    const char* found = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    name = strcpy(static_cast<char*>(SPI_palloc(strlen(found) + 1)), found);
   });
   return name;
 }

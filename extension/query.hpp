@@ -11,6 +11,7 @@ struct Source {
   Oid relation = InvalidOid;
   int ordinal = 0;                  // from 1, in order of first appearance
   Bitmapset* referenced = nullptr;  // attribute numbers that the query needs
+  List* named = NIL;                // int list: referenced, ascending; set by identify_rows
   List* columns = NIL;              // int list: referenced and key, ascending; set by identify_rows
   List* key = NIL;                  // int list: what identifies a row; empty: the whole row image
   bool needs_full_rows = false;     // old rows must hold every column of `columns`

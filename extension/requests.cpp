@@ -74,6 +74,7 @@ using namespace anabranch;
 
 // drop_aggregate_table(copy regclass) -> void
 Datum anabranch_drop_aggregate_table(PG_FUNCTION_ARGS) {
+  refuse_nulls(fcinfo, "drop_aggregate_table");
   const Oid copy = PG_GETARG_OID(0);
   require_control(copy);
   run_for(copy, "SELECT anabranch.carry_out_drop");
@@ -83,6 +84,7 @@ Datum anabranch_drop_aggregate_table(PG_FUNCTION_ARGS) {
 
 // pause(copy regclass) -> void
 Datum anabranch_pause(PG_FUNCTION_ARGS) {
+  refuse_nulls(fcinfo, "pause");
   const Oid copy = PG_GETARG_OID(0);
   require_control(copy);
   run_for(copy, "SELECT anabranch.carry_out_pause");
@@ -94,6 +96,7 @@ Datum anabranch_pause(PG_FUNCTION_ARGS) {
 //
 // Sees to the publication as well: a dump does not say that it has anabranch's own table.
 Datum anabranch_resume(PG_FUNCTION_ARGS) {
+  refuse_nulls(fcinfo, "resume");
   const Oid copy = PG_GETARG_OID(0);
   require_control(copy);
   run_for(copy, "SELECT anabranch.carry_out_resume");

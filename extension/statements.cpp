@@ -159,6 +159,7 @@ const char* make_fold(const Grouped& grouped, List* counters, const char* core) 
     add(outputs, ", ", "g%d AS %s", number, static_cast<Kept*>(lfirst(cell))->name);
     add(keys, ", ", "g%d", number);
   }
+  if (grouped.groups == NIL) add(outputs, "", "true AS anabranch_one");
   add(outputs, ", ", "coalesce(sum(anabranch_w), 0) AS anabranch_rows");
   foreach (cell, counters) {
     auto* counter = static_cast<Counter*>(lfirst(cell));
@@ -172,33 +173,39 @@ const char* make_fold(const Grouped& grouped, List* counters, const char* core) 
 const char* changes_of(const Grouped& grouped, List* counters) {
   if (grouped.groups == NIL) return "";
   Text text;
-  add(text, "", "anabranch_rows <> 0");
+  add(text, "", "folded.anabranch_rows <> 0");
   ListCell* cell;
   foreach (cell, counters) {
     auto* counter = static_cast<Counter*>(lfirst(cell));
     if (strcmp(counter->type, "interval") == 0) return "";
-    add(text, " OR ", "%s <> %s", counter->name, counter->zero);
+    add(text, " OR ", "folded.%s <> %s", counter->name, counter->zero);
   }
-  return psprintf(" WHERE %s", text.c_str());
+  return psprintf(" AND (%s)", text.c_str());
 }
 
-const char* make_merge(const Grouped& grouped, List* counters, const char* state, const char* key_columns) {
+const char* make_merge(const Grouped& grouped, List* counters, const char* state) {
   Text names, updates;
   if (grouped.groups != NIL) add(names, "", "%s", names_of(grouped.groups));
   add(names, ", ", "anabranch_rows");
-  add(updates, ", ", "anabranch_rows = state.anabranch_rows + excluded.anabranch_rows");
+  add(updates, ", ", "anabranch_rows = state.anabranch_rows + folded.anabranch_rows");
   ListCell* cell;
   foreach (cell, counters) {
     auto* counter = static_cast<Counter*>(lfirst(cell));
     const char* kept = psprintf("state.%s", counter->name);
-    const char* part = psprintf("excluded.%s", counter->name);
+    const char* part = psprintf("folded.%s", counter->name);
     add(names, ", ", "%s", counter->name);
     add(updates, ", ", "%s = %s", counter->name, psprintf(counter->add, kept, part));
   }
   return psprintf(
-      "WITH merged AS (INSERT INTO %s AS state (%s) SELECT %s FROM folded%s ON CONFLICT (%s) DO UPDATE SET %s "
-      "RETURNING state.ctid, state.anabranch_rows) SELECT ctid, anabranch_rows FROM merged WHERE anabranch_rows %s 0",
-      state, names.c_str(), names.c_str(), changes_of(grouped, counters), key_columns, updates.c_str(),
+      // In the order of the table, so that a page is met once and not for each group on it.
+      "WITH updated AS (UPDATE ONLY %1$s AS state SET %2$s FROM (SELECT * FROM folded WHERE anabranch_place IS NOT "
+      "NULL "
+      "ORDER BY anabranch_place) AS folded WHERE state.ctid = folded.anabranch_place%3$s "
+      "RETURNING state.ctid, state.anabranch_rows), "
+      "added AS (INSERT INTO %1$s AS state (%4$s) SELECT %4$s FROM folded WHERE folded.anabranch_place IS NULL%3$s "
+      "RETURNING state.ctid, state.anabranch_rows) "
+      "SELECT ctid, anabranch_rows FROM (TABLE updated UNION ALL TABLE added) AS merged WHERE anabranch_rows %5$s 0",
+      state, updates.c_str(), changes_of(grouped, counters), names.c_str(),
       // Without GROUP BY there is one row whatever happens.
       grouped.groups == NIL ? "<" : "<=");
 }
@@ -289,7 +296,7 @@ Statements make_linear(Definition* definition, const char* state) {
   statements.columns = columns.c_str();
   statements.key_columns = key_columns;
   statements.fold = make_fold(grouped, counters, make_core(definition, grouped));
-  statements.merge = make_merge(grouped, counters, state, key_columns);
+  statements.merge = make_merge(grouped, counters, state);
   statements.values = make_final(grouped, state);
   statements.final = become_final(query, grouped, targets, having);
   return statements;
@@ -349,9 +356,9 @@ Statements make_rows(Definition* definition, const char* state) {
     names = lappend(names, makeString(psprintf("r%d", list_length(kept))));
     auto* column = static_cast<Kept*>(llast(kept));
     add(view_columns, ", ", "%s AS %s", column->name, quote_identifier(target->resname));
-    add(updates, ", ", "%1$s = excluded.%1$s", column->name);
+    add(updates, ", ", "%s = folded.r%d", column->name, list_length(kept));
     add(old_row, ", ", "state.%s", column->name);
-    add(new_row, ", ", "excluded.%s", column->name);
+    add(new_row, ", ", "folded.r%d", list_length(kept));
   }
   const bool counted = counts_images(definition);
   Query* query = over_deltas(definition->top, expressions, names, definition->sources, &paths, !counted);
@@ -370,11 +377,13 @@ Statements make_rows(Definition* definition, const char* state) {
         "FROM %s",
         outputs, core);
     statements.merge = psprintf(
-        "WITH merged AS (INSERT INTO %1$s AS state (%2$s, anabranch_key, anabranch_rows) SELECT * FROM folded "
-        "WHERE anabranch_rows <> 0 ON CONFLICT (anabranch_key) DO UPDATE SET anabranch_rows = state.anabranch_rows + "
-        "excluded.anabranch_rows RETURNING state.ctid, state.anabranch_rows) "
-        "SELECT ctid, anabranch_rows FROM merged WHERE anabranch_rows <= 0",
-        state, kept_names);
+        "WITH updated AS (UPDATE ONLY %1$s AS state SET anabranch_rows = state.anabranch_rows + folded.anabranch_rows "
+        "FROM folded WHERE state.ctid = folded.anabranch_place AND folded.anabranch_rows <> 0 "
+        "RETURNING state.ctid, state.anabranch_rows), "
+        "added AS (INSERT INTO %1$s AS state (%2$s, anabranch_key, anabranch_rows) SELECT %3$s, anabranch_rows FROM "
+        "folded WHERE anabranch_place IS NULL AND anabranch_rows <> 0 RETURNING state.ctid, state.anabranch_rows) "
+        "SELECT ctid, anabranch_rows FROM (TABLE updated UNION ALL TABLE added) AS merged WHERE anabranch_rows <= 0",
+        state, kept_names, outputs);
     statements.values =
         psprintf("SELECT %s FROM %s AS state, generate_series(1, anabranch_rows)", view_columns.c_str(), state);
   } else {
@@ -382,15 +391,15 @@ Statements make_rows(Definition* definition, const char* state) {
     statements.fold = psprintf("%s SELECT %s, true AS anabranch_present FROM %s%s", make_upserts(definition), outputs,
                                core, make_gone(kept, paths, state));
     statements.merge = psprintf(
-        // An array, so that the index is used whatever is known of the table's size.
-        "WITH gone AS (DELETE FROM %1$s AS state WHERE state.anabranch_key = ANY (ARRAY("
-        "SELECT anabranch_key FROM folded WHERE NOT anabranch_present "
-        "EXCEPT SELECT anabranch_key FROM folded WHERE anabranch_present))), "
-        "merged AS (INSERT INTO %1$s AS state (%2$s, anabranch_key) SELECT %3$s FROM folded "
-        "WHERE anabranch_present ON CONFLICT (anabranch_key) DO UPDATE SET %4$s WHERE ROW(%5$s)::record *<> "
-        "ROW(%6$s)::record) "
+        "WITH gone AS (DELETE FROM ONLY %1$s AS state WHERE state.ctid = ANY (ARRAY("
+        "SELECT anabranch_place FROM folded WHERE NOT anabranch_present AND anabranch_place IS NOT NULL "
+        "EXCEPT SELECT anabranch_place FROM folded WHERE anabranch_present))), "
+        "updated AS (UPDATE ONLY %1$s AS state SET %2$s FROM folded WHERE state.ctid = folded.anabranch_place "
+        "AND folded.anabranch_present AND ROW(%3$s)::record *<> ROW(%4$s)::record), "
+        "added AS (INSERT INTO %1$s AS state (%5$s, anabranch_key) SELECT %6$s FROM folded "
+        "WHERE anabranch_present AND anabranch_place IS NULL) "
         "SELECT NULL::tid, 0::bigint WHERE false",
-        state, kept_names, outputs, updates.c_str(), old_row.c_str(), new_row.c_str());
+        state, updates.c_str(), old_row.c_str(), new_row.c_str(), kept_names, outputs);
     statements.values = psprintf("SELECT %s FROM %s AS state", view_columns.c_str(), state);
   }
   return statements;

@@ -2,11 +2,11 @@
 //
 //   core   the definition's FROM and WHERE over delta relations: group expressions, arguments of aggregates, weight
 //   fold   SELECT over the core, grouped, of signed partial counters; for class rows, rows with their keys
-//   merge  INSERT ... SELECT FROM folded ON CONFLICT; returns ctid and count of rows whose count has come to 0 or below
+//   merge  UPDATE by place, INSERT of what has none; returns ctid and count of rows whose count has come to 0 or below
 //   shown  the view: final expressions over the counters, in subqueries that the planner pulls up, so that a condition
 //          or an order on the view finds the state table's indexes (it does not see through WITH: tried)
 //
-// `folded` is the ephemeral relation that holds the fold's result.
+// `folded` is the ephemeral relation that holds the fold's result and where each row belongs (places.hpp).
 #pragma once
 
 #include "extension/query.hpp"
@@ -15,7 +15,7 @@ namespace anabranch {
 
 struct Statements {
   const char* columns;      // of the state table, as CREATE TABLE takes them
-  const char* key_columns;  // of its unique index
+  const char* key_columns;  // of its index
   const char* fold;
   const char* merge;
   const char* values;    // results from the counters: a SELECT over the state table
@@ -23,8 +23,8 @@ struct Statements {
 };
 
 /// Assembles the statements of a definition whose sources have their columns and keys. `state` is the quoted, qualified
-/// name of the state table; settings must be pinned. Uses the definition up: its trees are changed. Raises when an aggregate is not kept or a
-/// type cannot be a group key.
+/// name of the state table; settings must be pinned. Uses the definition up: its trees are changed. Raises when an
+/// aggregate is not kept or a type cannot be a group key.
 Statements make_statements(Definition* definition, const char* state);
 
 /// The query of the view. The state table must have been made, and settings be pinned.

@@ -8,8 +8,10 @@ extern "C" {
 #include <storage/lmgr.h>
 #include <utils/acl.h>
 #include <utils/rls.h>
+#include <utils/typcache.h>
 }
 
+#include "decoder/value.hpp"
 #include "extension/retry.hpp"
 #include "extension/rewrite.hpp"
 
@@ -189,6 +191,29 @@ void check_table(Oid relation, bool with_children) {
   }
 }
 
+namespace {
+
+// Whether the text of a value names objects of the database, which may be others when it is read. Of a plain regclass
+// the stream has the number; inside an array or a row there is only text.
+bool prints_names(Oid type, bool inside) {
+  check_stack_depth();
+  Oid base;
+  const Encoding encoding = classify_type(type, &base);
+  if (base == ACLITEMOID || (inside && encoding == Encoding::oid && base != OIDOID)) return true;
+  if (get_element_type(base) != InvalidOid) return prints_names(get_element_type(base), true);
+  if (type_is_multirange(base)) return prints_names(get_multirange_range(base), true);
+  if (type_is_range(base)) return prints_names(get_range_subtype(base), true);
+  if (!type_is_rowtype(base) || base == RECORDOID) return false;
+  TupleDesc row = lookup_rowtype_tupdesc_copy(base, -1);
+  for (int i = 0; i < row->natts; i++) {
+    const Form_pg_attribute attribute = TupleDescAttr(row, i);
+    if (!attribute->attisdropped && prints_names(attribute->atttypid, true)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 void check_columns(const Source* source) {
   const Oid table = source->relation;
   const Oid user = GetUserId();
@@ -205,6 +230,13 @@ void check_columns(const Source* source) {
     if (strcmp(name, key_column) == 0 || strcmp(name, weight_column) == 0)
       ereport(ERROR, (errcode(ERRCODE_RESERVED_NAME),
                       errmsg("column \"%s\" of table %s has a name that anabranch uses", name, table_name(table))));
+    if (prints_names(get_atttype(table, column), false))
+      ereport(ERROR,
+              (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+               errmsg("column \"%s\" of table %s cannot be kept: values of type %s name objects of the database", name,
+                      table_name(table), format_type_be(get_atttype(table, column))),
+               errdetail("In the stream they are text, which means something else when an object gets another name."),
+               errhint("Store the numbers, as oid, or the names, as text.")));
     if (get_attgenerated(table, column) != '\0')
       ereport(ERROR,
               (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -241,6 +273,7 @@ void identify_rows(Source* source, RowIdentity wanted, bool prepare) {
     set_full_identity(leaf);
   }
   source->columns = to_list(columns);
+  source->named = to_list(source->referenced);
   source->key = to_list(key);
 }
 

@@ -18,9 +18,9 @@ void check_columns(const Source* source);
 /// `image_only`: no use is made of a key.
 enum class RowIdentity { key, image, image_only };
 
-/// Decides by what the rows of a source are identified and sets `columns`, `key` and `needs_full_rows`. Raises when the
-/// replica identity of the table, or of one of its partitions, does not give what is needed; with `prepare` it is
-/// changed instead, for which the current user must own the table.
+/// Decides by what the rows of a source are identified and sets `columns`, `named`, `key` and `needs_full_rows`. Raises
+/// when the replica identity of the table, or of one of its partitions, does not give what is needed; with `prepare` it
+/// is changed instead, for which the current user must own the table.
 void identify_rows(Source* source, RowIdentity wanted, bool prepare);
 
 /// The table itself, or all partitions below it that hold rows. Takes AccessShareLock on them.

@@ -72,8 +72,10 @@ DECLARE
   pairs text;
   row record;
 BEGIN
-  -- JSON has booleans of its own.
-  SELECT string_agg(format(CASE WHEN atttypid = 'boolean'::regtype THEN '%L, %I::text' ELSE '%L, format(''%%s'', %I)' END, attname, attname), ', ') INTO pairs
+  -- JSON has booleans of its own; of an object of the database the stream has the number.
+  SELECT string_agg(format(CASE WHEN atttypid = 'boolean'::regtype THEN '%L, %I::text'
+                                WHEN atttypid::regtype::text ~ '^reg' THEN '%L, %I::oid::text'
+                                ELSE '%L, format(''%%s'', %I)' END, attname, attname), ', ') INTO pairs
   FROM pg_attribute WHERE attrelid = relation::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'id';
   CREATE TEMP TABLE decoded ON COMMIT DROP AS SELECT record->'after' AS after FROM pg_temp.records() WHERE record->>'kind' = 'insert';
   FOR row IN EXECUTE format(

@@ -1,7 +1,7 @@
 \set ECHO none
 \i test/fixture/start.sql
 \i test/fixture/stream.sql
-SELECT plan(18);
+SELECT plan(28);
 
 -- What goes wrong while changes are applied says where and why, and leaves the copy as it was.
 CREATE TABLE t (id int PRIMARY KEY, g text, n int);
@@ -45,6 +45,8 @@ SELECT throws_ok($$ SELECT anabranch.apply('sums'::regclass, '\xff') $$, 'XX001'
 SELECT throws_ok($$ SELECT anabranch.apply('sums'::regclass, delta_row(1, 0, '')) $$, 'XX001', NULL, 'a row without weight');
 SELECT throws_ok($$ SELECT anabranch.apply('sums'::regclass, delta_row(2, 1, '')) $$, '22023', NULL, 'a row of a source that there is none');
 SELECT throws_ok($$ SELECT anabranch.apply('kept'::regclass, delta_row(1, 1, value_field(3, '1', 'int'))) $$, 'XX001', NULL, 'a row without its key');
+SELECT is((SELECT (columns, named)::text FROM anabranch.definition_source WHERE copy = 'total'::regclass), '("{1,3}",{3})', 'groups have a use for the key, which their query does not name');
+SELECT is((anabranch.apply('total'::regclass, delta_row(1, 1, value_field(3, '7', 'int')) || delta_row(1, -1, value_field(3, '7', 'int')))), 2::bigint, 'and need none in changes');
 SELECT throws_ok($$ SELECT anabranch.apply('t'::regclass, '') $$, 'AN004', NULL, 'a relation that is no copy');
 
 SELECT anabranch.apply(copy, varint_field(1, 1)) FROM anabranch.definition \g /dev/null
@@ -53,5 +55,33 @@ SELECT is_empty('TABLE kept', 'and one of rows');
 SELECT results_eq('TABLE total', 'SELECT 0::bigint, NULL::bigint', 'and leaves the one row where there are no groups');
 SELECT anabranch.apply('sums'::regclass, varint_field(1, 1) || one_row(2, 1, 'g', 50)) \g /dev/null
 SELECT results_eq('TABLE sums', $$ SELECT 'g', 4::bigint $$, 'rows that come with it are counted after it, as often as they weigh');
+
+-- A function may raise whatever SQLSTATE it likes: it is taken for none that would stop more than its copy.
+CREATE FUNCTION raises(code text) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+  IF code ~ '^[0-9A-Z]{5}$' THEN
+    RAISE EXCEPTION 'raised' USING ERRCODE = code, DETAIL = 'Its own.';
+  END IF;
+  RETURN 0;
+END
+$$;
+SELECT anabranch.create_aggregate_table('raising', 'SELECT id, raises(g) AS n FROM t') \g /dev/null
+SELECT fill('raising') \g /dev/null
+CREATE FUNCTION raised_as(code text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  detail text;
+BEGIN
+  PERFORM anabranch.apply('raising'::regclass, delta_row(1, 1, row_bytes('t',
+    (SELECT columns FROM anabranch.definition_source WHERE copy = 'raising'::regclass), jsonb_build_object('id', 99, 'g', code))));
+  RETURN 'nothing';
+EXCEPTION WHEN OTHERS THEN
+  GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+  RETURN SQLSTATE || ' ' || SQLERRM || ': ' || detail;
+END
+$$;
+SELECT is(raised_as(code), shown || ' raised: An expression of the copy raised it with SQLSTATE ' || code || '. Its own.', code || ' is raised as ' || shown)
+FROM (VALUES ('AN001', '38000'), ('AN004', '38000'), ('57P01', '38000'), ('08006', '38000'), ('53100', 'AN008'), ('58P01', 'AN008')) AS codes (code, shown);
+SELECT is(raised_as('22012'), '22012 raised: Its own.', 'others stay as they are');
+SELECT is(raised_as('40001'), '40001 raised: Its own.', 'also those that pass by themselves');
 SELECT * FROM finish();
 ROLLBACK;

@@ -22,14 +22,14 @@ $$;
 
 SELECT is(extra('nobody_of_ours'), NULL, 'an ordinary role has nothing beyond what everybody has');
 SELECT is(extra('our_monitor'),
-  'column_definitions copies=s decode misfits snapshot_holder sources=s status=s unreadable',
+  'column_definitions contents=s copies=s dead_letters=s decode findings=s misfits publishers=s snapshot_holder sources=s status=s unreadable',
   'anabranch_monitor reads the views');
 SELECT is(extra('our_operator'),
-  'column_definitions copies=s create_aggregate_table decode misfits snapshot_holder sources=s status=s unreadable',
+  'column_definitions contents=s copies=s create_aggregate_table dead_letters=s decode findings=s import_stream misfits publishers=s snapshot_holder sources=s status=s unreadable',
   'anabranch_operator creates copies as well');
 SELECT is(extra('our_sidecar'),
-  'apply apply_filling begin_batch begin_copy_batch column_definitions copies=s copies_to_apply decode end_batch fill_chunk fill_start heartbeat '
-  'misfits set_aside set_copy_position show snapshot_holder sources=s start_sidecar status=s unreadable',
+  'apply apply_filling begin_batch begin_copy_batch column_definitions content_work contents=s copies=s copies_to_apply dead_letters=s decode end_batch fill_chunk fill_start findings=s gather heartbeat '
+  'misfits note_content note_publisher park published_before publishers=s read_content set_aside set_copy_position show snapshot_holder sources=s start_sidecar status=s unreadable wait_for_writers',
   'anabranch_sidecar carries out, and writes no table directly');
 SELECT is((SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname ~ '^anabranch_(monitor|operator|sidecar)$'
            AND (rolsuper OR rolcanlogin OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)), NULL,

@@ -4,10 +4,10 @@ SELECT plan(11);
 
 SELECT is_empty($$
   SELECT p.oid::regprocedure FROM pg_proc AS p
-  WHERE p.pronamespace = 'anabranch'::regnamespace AND p.proname <> 'create_aggregate_table'
+  WHERE p.pronamespace = 'anabranch'::regnamespace AND p.proname NOT IN ('create_aggregate_table', 'republish')
     AND NOT (p.provolatile = 'i' AND p.prolang <> (SELECT oid FROM pg_language WHERE lanname = 'sql'))
     AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
-$$, 'every function pins its search_path, but the one that reads a query as its caller would, and those that look nothing up');
+$$, 'every function pins its search_path, but those that read a query as their caller would, and those that look nothing up');
 
 SELECT is_empty($$
   SELECT p.oid::regprocedure FROM pg_proc AS p
@@ -38,7 +38,8 @@ SELECT set_eq($$
   WHERE p.pronamespace = 'anabranch'::regnamespace
     AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
                 WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')
-$$, ARRAY['add_index', 'assert_fresh', 'census', 'drop_aggregate_table', 'is_fresh', 'pause', 'resume', 'wait_for'],
+$$, ARRAY['add_index', 'assert_fresh', 'cancel_republish', 'census', 'drop_aggregate_table', 'is_fresh', 'pause', 'proto_schema',
+         'republish', 'resume', 'wait_for'],
   'these functions, and no others, are open to everybody');
 
 SELECT is_empty($$
@@ -59,7 +60,7 @@ SELECT is_empty($$
                                                  AND d.objid = p.oid AND d.refobjid = e.oid AND d.deptype = 'e'))
 $$, 'every function belongs to the extension and its owner');
 
-\set taken `grep -cE 'CREATE OR REPLACE|CREATE [A-Z ]+ IF NOT EXISTS' sql/anabranch.sql`
+\set taken `cat sql/install/*.sql | grep -cE 'CREATE OR REPLACE|CREATE [A-Z ]+ IF NOT EXISTS'`
 SELECT is(:taken, 0, 'the installation takes over nothing that exists');
 
 SELECT throws_ok('CREATE SCHEMA anabranch', '42P06', NULL, 'the schema is the extension''s own');

@@ -3,7 +3,7 @@
 \set setup :dir '/decoder_setup.sql'
 \i :setup
 
-SELECT plan(9);
+SELECT plan(10);
 CREATE TABLE item (id int PRIMARY KEY);
 CREATE TABLE other (id int PRIMARY KEY);
 CREATE UNLOGGED TABLE unlogged_item (id int PRIMARY KEY);
@@ -39,6 +39,8 @@ SELECT is((record->>'changes')::int, 3, 'commit counts the changes that were sen
 SELECT ok((record->>'end_lsn')::pg_lsn <= :'after_commit'::pg_lsn AND (record->>'end_lsn')::pg_lsn >
     (SELECT (record->>'commit_lsn')::pg_lsn FROM told WHERE record->>'kind' = 'begin'), 'commit has the end of its own record')
   FROM told WHERE record->>'kind' = 'commit';
+SELECT is((SELECT record->>'end_lsn' FROM told WHERE record->>'kind' = 'begin'),
+  (SELECT record->>'end_lsn' FROM told WHERE record->>'kind' = 'commit'), 'begin says already where the transaction ends');
 
 BEGIN;
 INSERT INTO item VALUES (10);

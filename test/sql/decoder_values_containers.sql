@@ -37,13 +37,7 @@ INSERT INTO samples (datemultirange) VALUES ('{[2024-01-01,2024-02-01),[2025-01-
 INSERT INTO samples (ranges) VALUES (ARRAY['empty', '[1,2)', NULL]::int4range[]);
 INSERT INTO samples (boxes) VALUES ('{(1,1),(0,0);(2,2),(1,1)}');
 
-SELECT plan((SELECT count(*)::int FROM samples));
-SELECT pg_temp.is_decoded_as_printed('samples');
-SELECT * FROM finish();
-
-SELECT pg_temp.close();
-DROP PUBLICATION decoder;
-DROP TABLE samples;
+\i test/fixture/decoded_samples.sql
 DROP TYPE floats, nest, pair CASCADE;
 DROP DOMAIN moods;
 DROP TYPE mood;

@@ -15,11 +15,5 @@ INSERT INTO samples (hstore) VALUES ('a=>1, "b c"=>NULL, "d\"e"=>"=>"');
 INSERT INTO samples (citext) VALUES ('MiXed É'), (repeat('Xy', 2000));
 INSERT INTO samples (citexts) VALUES ('{A,b,NULL}');
 
-SELECT plan((SELECT count(*)::int FROM samples));
-SELECT pg_temp.is_decoded_as_printed('samples');
-SELECT * FROM finish();
-
-SELECT pg_temp.close();
-DROP PUBLICATION decoder;
-DROP TABLE samples;
+\i test/fixture/decoded_samples.sql
 DROP EXTENSION hstore, citext;

@@ -26,11 +26,5 @@ INSERT INTO samples (money) VALUES (0), (1234.5), ('-92233720368547758.08');
 INSERT INTO samples (boolean) VALUES (true), (false);
 INSERT INTO samples (domain_over_domain) VALUES (-32768), (99);
 
-SELECT plan((SELECT count(*)::int FROM samples));
-SELECT pg_temp.is_decoded_as_printed('samples');
-SELECT * FROM finish();
-
-SELECT pg_temp.close();
-DROP PUBLICATION decoder;
-DROP TABLE samples;
+\i test/fixture/decoded_samples.sql
 DROP DOMAIN smaller, small;

@@ -46,10 +46,4 @@ INSERT INTO samples (xid8) VALUES ('18446744073709551615');
 INSERT INTO samples (refcursor) VALUES ('c');
 INSERT INTO samples (aclitem) VALUES ('=r/postgres');
 
-SELECT plan((SELECT count(*)::int FROM samples));
-SELECT pg_temp.is_decoded_as_printed('samples');
-SELECT * FROM finish();
-
-SELECT pg_temp.close();
-DROP PUBLICATION decoder;
-DROP TABLE samples;
+\i test/fixture/decoded_samples.sql

@@ -21,10 +21,4 @@ INSERT INTO samples (timestamp_0) VALUES ('2024-01-01 00:00:00.5');
 INSERT INTO samples (interval) VALUES ('0'), ('1 mon'), ('30 days'), ('720 hours'), ('-1 mon +2 days -03:04:05.000006'),
   ('178000000 years'), ('-178000000 years'), ('1 year -1 mon'), ('-0.000001 s');
 
-SELECT plan((SELECT count(*)::int FROM samples));
-SELECT pg_temp.is_decoded_as_printed('samples');
-SELECT * FROM finish();
-
-SELECT pg_temp.close();
-DROP PUBLICATION decoder;
-DROP TABLE samples;
+\i test/fixture/decoded_samples.sql

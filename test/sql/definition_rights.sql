@@ -2,7 +2,7 @@
 \i test/fixture/start.sql
 \i test/fixture/stream.sql
 \i test/fixture/refusals.sql
-SELECT plan(25);
+SELECT plan(26);
 
 -- Whose rights are asked for, and that nobody gets others by way of a copy.
 CREATE ROLE maker NOLOGIN;
@@ -42,6 +42,8 @@ SELECT is(refusal('SELECT g, count(*) FROM kept GROUP BY g', 'pg_temp.copy'), 'a
 SET ROLE keeper;
 SELECT throws_ok($$ SELECT anabranch.create_aggregate_table('made.copy', 'SELECT g, count(*) FROM kept GROUP BY g') $$, '42501', NULL, 'another''s schema');
 RESET ROLE;
+SELECT throws_ok($$ SELECT anabranch.create_aggregate_table('anabranch_data.copy', 'SELECT g, count(*) FROM kept GROUP BY g') $$, '3F000',
+                 'schema "anabranch_data" is not for aggregate tables', 'not even a superuser makes one in a schema of ours');
 CREATE SCHEMA hers AUTHORIZATION keeper;
 SET ROLE keeper;
 SELECT lives_ok($$ SELECT anabranch.create_aggregate_table('hers.copy', 'SELECT g, count(*) FROM kept GROUP BY g') $$, 'the owner may have the table published');

@@ -1,7 +1,7 @@
 \set ECHO none
 \i test/fixture/start.sql
 \i test/fixture/copies.sql
-SELECT plan(26);
+SELECT plan(32);
 CREATE ROLE reader;
 CREATE ROLE stranger;
 CREATE TABLE facts (id int PRIMARY KEY, n int);
@@ -21,6 +21,9 @@ SELECT is(anabranch.wait_for('sums', '0/10'), '0/10', 'who waits for what is the
 SELECT throws_ok($$SELECT anabranch.wait_for('sums', '0/20', '20 ms')$$, 'AN007', 'copy public.sums has not reached 0/20 in time', 'a wait has an end');
 SELECT throws_ok($$SELECT anabranch.wait_for('sums')$$, '25001', 'this transaction has written, and its changes reach the copy only after it has ended', 'a transaction cannot wait for itself');
 SELECT throws_ok($$SELECT anabranch.wait_for('sums', '0/10', NULL)$$, '22004', NULL, 'a wait without an end is refused');
+SELECT throws_ok($$SELECT anabranch.wait_for('sums', '0/10', '-1 s')$$, '22023', 'timeout must not be negative', 'as is one that ends before it begins');
+SELECT throws_ok($$SELECT anabranch.assert_fresh('sums', NULL)$$, '22004', 'copy and bound must not be null', 'a check that NULL passes would be none');
+SELECT throws_ok($$SELECT anabranch.assert_fresh('sums', '-1 s')$$, '22023', 'bound must not be negative', 'and nothing is from the future');
 RESET ROLE;
 SELECT throws_ok($$SELECT anabranch.wait_for('facts', '0/10')$$, '42809', '"facts" is not a copy made by anabranch', 'a table is no copy');
 SELECT throws_ok($$SELECT anabranch.wait_for(1, '0/10')$$, '42P01', NULL, 'nor is what is not there');
@@ -29,11 +32,16 @@ SELECT throws_ok($$SELECT anabranch.assert_fresh('sums', '1 min')$$, 'AN006', 'c
 UPDATE anabranch.source SET commit_time = clock_timestamp() - interval '30 s';
 SELECT lives_ok($$SELECT anabranch.assert_fresh('sums', '1 min')$$, 'what was committed after it last moved is at most so old');
 SELECT throws_ok($$SELECT anabranch.assert_fresh('sums', '10 ms')$$, 'AN006', NULL, 'which may be too old');
-UPDATE anabranch.heartbeat SET lsn = '0/10', seen_at = clock_timestamp();
-SELECT lives_ok($$SELECT anabranch.assert_fresh('sums', '1 s')$$, 'a stream that has passed the last sign of life is as young as that');
-UPDATE anabranch.heartbeat SET lsn = '0/11';
+SELECT lives_ok($$SELECT anabranch.assert_fresh('sums', '1000000 years')$$, 'but not too old for a bound beyond the calendar');
+UPDATE anabranch.heartbeat SET mark_lsn = '0/10', marked_at = clock_timestamp();
+SELECT lives_ok($$SELECT anabranch.assert_fresh('sums', '1 s')$$, 'a stream that has passed the last mark is as young as that');
+UPDATE anabranch.heartbeat SET mark_lsn = '0/11';
 SELECT throws_ok($$SELECT anabranch.assert_fresh('sums', '10 ms')$$, 'AN006', NULL, 'one that has not is not');
 SELECT is((SELECT date_trunc('second', clock_timestamp() - current_as_of) >= interval '29 s' FROM anabranch.sources), true, 'the view sources tells the age');
+UPDATE anabranch.heartbeat SET passed_at = clock_timestamp();
+SELECT lives_ok($$SELECT anabranch.assert_fresh('sums', '1 s')$$, 'the mark before it still counts');
+SELECT is((SELECT current_as_of FROM anabranch.sources), (SELECT passed_at FROM anabranch.heartbeat), 'in the view as well');
+UPDATE anabranch.heartbeat SET passed_at = NULL;
 
 UPDATE anabranch.progress SET state = 'failed', reason = 'division by zero';
 SELECT throws_ok($$SELECT anabranch.wait_for('sums', '0/10')$$, 'AN002', 'copy public.sums is failed', 'nobody waits for a copy that stands still');

@@ -1,7 +1,7 @@
 \set ECHO none
 \i test/fixture/start.sql
 \i test/fixture/copies.sql
-SELECT plan(27);
+SELECT plan(32);
 CREATE ROLE owner_of_copy;
 CREATE ROLE operator IN ROLE anabranch_operator;
 CREATE ROLE stranger;
@@ -11,6 +11,8 @@ SELECT define('sums', 'facts', '{n}', '{id}') IS NULL AS ignore \gset
 ALTER VIEW sums OWNER TO owner_of_copy;
 CREATE FUNCTION wanted() RETURNS text LANGUAGE sql SECURITY DEFINER AS $$ SELECT requested || ' ' || state FROM anabranch.copies $$;
 
+SELECT throws_ok(format('SELECT anabranch.%s', call), '22004', 'argument ' || place || ' of anabranch.' || split_part(call, '(', 1) || ' must not be null', call || ' is not passed over')
+FROM (VALUES ('pause(NULL)', 1), ('resume(NULL)', 1), ('drop_aggregate_table(NULL)', 1), ($$add_index('sums', NULL)$$, 2), ($$create_aggregate_table('x', NULL)$$, 2)) AS calls (call, place);
 SET ROLE stranger;
 SELECT throws_ok($$SELECT anabranch.pause('sums')$$, '42501', 'permission denied for copy "sums"', 'a stranger may not pause a copy');
 SELECT throws_ok($$SELECT anabranch.resume('sums')$$, '42501', 'permission denied for copy "sums"', 'nor let it go on');

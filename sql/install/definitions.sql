@@ -1,0 +1,28 @@
+-- Making a copy, and the aggregate that its statements count with.
+
+CREATE FUNCTION anabranch.create_aggregate_table(name text, query text, prepare_sources boolean DEFAULT false)
+RETURNS regclass LANGUAGE c
+AS 'MODULE_PATHNAME', 'anabranch_create_aggregate_table';
+COMMENT ON FUNCTION anabranch.create_aggregate_table(text, text, boolean) IS
+  'creates a copy that is kept equal to the query''s result; prepare_sources: sets REPLICA IDENTITY FULL where it is needed';
+
+-- These run once per row or group and look nothing up: to pin a search_path would cost more than all they do.
+CREATE FUNCTION anabranch.census_step(internal, numeric, integer) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'anabranch_census_step';
+COMMENT ON FUNCTION anabranch.census_step(internal, numeric, integer) IS 'part of anabranch.census';
+
+CREATE FUNCTION anabranch.census_result(internal) RETURNS bigint[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'anabranch_census_result';
+COMMENT ON FUNCTION anabranch.census_result(internal) IS 'part of anabranch.census';
+
+CREATE AGGREGATE anabranch.census(numeric, integer) (
+  SFUNC = anabranch.census_step, STYPE = internal, FINALFUNC = anabranch.census_result, PARALLEL = SAFE);
+COMMENT ON AGGREGATE anabranch.census(numeric, integer) IS
+  'how many values are NaN, Infinity, -Infinity, and have display scale 0, 1, 2, ..., each with its weight';
+
+CREATE FUNCTION anabranch.add_counts(bigint[], bigint[]) RETURNS bigint[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'anabranch_add_counts';
+COMMENT ON FUNCTION anabranch.add_counts(bigint[], bigint[]) IS 'adds element by element; the shorter array goes on with zeros';
