@@ -42,7 +42,7 @@ inline ArmedFailpoint armed_failpoint(std::getenv("ANABRANCH_FAILPOINT"));
 inline void failpoint(std::string_view place) {
   if (armed_failpoint.name.empty()) [[likely]]
     return;
-  if (armed_failpoint.hit(place)) std::raise(armed_failpoint.signal);
+  if (armed_failpoint.hit(place) && std::raise(armed_failpoint.signal) != 0) std::abort();
 }
 
 }  // namespace anabranch

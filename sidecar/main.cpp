@@ -3,6 +3,7 @@
 
 #include <exception>
 
+#include "sidecar/cli/audit.hpp"
 #include "sidecar/cli/check.hpp"
 #include "sidecar/cli/command_line.hpp"
 #include "sidecar/cli/config.hpp"
@@ -10,7 +11,9 @@
 #include "sidecar/cli/drop.hpp"
 #include "sidecar/cli/init.hpp"
 #include "sidecar/cli/run_command.hpp"
+#include "sidecar/cli/schema.hpp"
 #include "sidecar/cli/status.hpp"
+#include "sidecar/cli/tail.hpp"
 
 namespace anabranch {
 namespace {
@@ -30,6 +33,14 @@ int perform(const CommandLine& command_line, const Settings& settings) {
       return check(settings);
     case Command::drop:
       return drop(settings, command_line.drop);
+    case Command::audit:
+      return audit(settings);
+    case Command::tail:
+      return tail(settings, command_line.tail);
+    case Command::adopt:
+      return adopt_topics(settings);
+    case Command::schema:
+      return schema(settings, command_line.schema);
   }
   return exit_usage;
 }

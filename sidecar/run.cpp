@@ -2,23 +2,32 @@
 //   1. Connect, take the origin, see that the server is prepared.
 //   2. start_sidecar(): the slot is there, is ours and reaches back far enough; we get the fencing token and P. Whoever
 //      held the token before can record nothing any more.
-//   3. Stream from P. Drop slots that nobody needs.
+//   3. Stream from P, out of the slot or, where a publisher fills topics from it, out of Kafka. Drop slots that nobody
+//      needs.
 //   4. Apply until stopped (applier.cpp). What fails for a reason that passes ends the session, not the run: after a
 //      pause, from step 1. What is recorded decides where to go on; memory decides nothing.
 #include "sidecar/run.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <mutex>
 #include <optional>
+#include <thread>
 
 #include "sidecar/apply/applier.hpp"
-#include "sidecar/apply/failure.hpp"
+#include "sidecar/apply/copies.hpp"
 #include "sidecar/apply/heartbeat.hpp"
 #include "sidecar/apply/session.hpp"
-#include "sidecar/backoff.hpp"
-#include "sidecar/copy/create.hpp"
+#include "sidecar/copy/fill_slot.hpp"
 #include "sidecar/failpoint.hpp"
+#include "sidecar/home.hpp"
+#include "sidecar/kafka/error.hpp"
+#include "sidecar/keep_session.hpp"
+#include "sidecar/log/kafka_log.hpp"
 #include "sidecar/log/slot_log.hpp"
 #include "sidecar/logging.hpp"
+#include "sidecar/publish/run_publisher.hpp"
+#include "sidecar/thread.hpp"
 
 namespace anabranch {
 namespace {
@@ -26,94 +35,11 @@ namespace {
 using std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
-constexpr milliseconds reconnect_delay_min = 50ms;
-constexpr milliseconds reconnect_delay_max = 5s;
-constexpr milliseconds starting_delay_max = 200ms;  // while the server says that it is starting or stopping
-constexpr milliseconds reconnect_report_interval = 30s;
-constexpr milliseconds stop_time_max = 5s;           // then the batch under way is cancelled and rolled back
-constexpr milliseconds batch_lock_wait_max = 200ms;  // for the table of one copy: the others wait as long
-constexpr int damaged_attempts_max = 3;
+constexpr milliseconds stop_time_max = 5s;        // then the batch under way is cancelled and rolled back
+constexpr milliseconds statement_time_max = 60s;  // of one copy in a batch: what takes longer goes on by itself
+constexpr milliseconds halves_look_interval = 50ms;
 // Workers' origins are named for the log up to here, whatever fill_workers_max is at the moment.
 constexpr int fill_workers_limit = 16;
-
-// An error of the server in words for the one who has to act.
-std::string in_words(const PgError& error) {
-  std::string words = error.message();
-  if (!error.detail().empty()) words += ". " + error.detail();
-  if (!error.hint().empty()) words += " " + error.hint();
-  return words + " (SQLSTATE " + error.sqlstate() + ")";
-}
-
-// Whether a session that failed like this may be followed by another.
-bool may_pass(const PgError& error) {
-  const std::string& state = error.sqlstate();
-  // Our own walsender or session that the server has not missed yet, or a sidecar that is still running.
-  if (state == "55006") return true;
-  // Access refused, no such database: known at once, not worth waiting for.
-  if (state.substr(0, 2) == "28" || state == "3D000") return false;
-  switch (verdict(error)) {
-    case Verdict::reconnect:
-    case Verdict::retry:
-    case Verdict::locked:
-      return true;
-    default:
-      return false;
-  }
-}
-
-RunError run_error(const PgError& error) {
-  const std::string& state = error.sqlstate();
-  if (verdict(error) == Verdict::fenced) {
-    return RunError(RunError::Kind::fenced,
-                    "another sidecar has taken over this source; this one ends. " + in_words(error));
-  }
-  if (state == "3F000" || state == "42883") {
-    return RunError(RunError::Kind::configuration,
-                    "the extension is missing in this database, or older than this program: run "
-                    "\"CREATE EXTENSION anabranch\" or \"ALTER EXTENSION anabranch UPDATE\". " +
-                        in_words(error));
-  }
-  if (state == "42501") {
-    return RunError(RunError::Kind::configuration,
-                    "the role lacks a right: run \"anabranch init\", which grants what is needed. " + in_words(error));
-  }
-  if (state == "55000") return RunError(RunError::Kind::log_lost, in_words(error));
-  return RunError(RunError::Kind::configuration, in_words(error));
-}
-
-ConnectOptions home_options(const RunSettings& settings) {
-  ConnectOptions options;
-  options.conninfo = settings.conninfo;
-  options.synchronous_commit = "off";
-  // A backend whose sidecar was killed holds the source's row until it notices.
-  options.settings = {{"lock_timeout", std::to_string(batch_lock_wait_max.count())},
-                      {"client_connection_check_interval", "500"}};
-  return options;
-}
-
-void check_server(Connection& connection) {
-  const Result row = connection.exec(
-      "SELECT pg_is_in_recovery(), current_setting('wal_level'), "
-      "NOT pg_has_role('pg_read_all_settings', 'USAGE') OR coalesce('anabranch_decoder' = ANY (string_to_array("
-      "translate(CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') "
-      "THEN current_setting('output_plugin_libraries', true) END, ' \"', ''), ',')), true)",
-      Parameters());
-  if (row.boolean(0, 0)) {
-    throw RunError(RunError::Kind::configuration, "the server is a standby: connect to the primary");
-  }
-  if (row.text(0, 1) != "logical") {
-    throw RunError(RunError::Kind::configuration,
-                   "wal_level is \"" + std::string(row.text(0, 1)) +
-                       "\", not \"logical\": run \"anabranch init\", then restart the server");
-  }
-  // Releases from August 2026 on load only the plugins that this setting lists; older ones do not have it. A role that
-  // may not read it learns from the server's refusal instead.
-  if (!row.boolean(0, 2)) {
-    throw RunError(
-        RunError::Kind::configuration,
-        "the server's setting output_plugin_libraries does not list anabranch_decoder: run \"anabranch init\"");
-  }
-}
 
 Lsn confirmed_position(Connection& connection, const std::string& slot) {
   const Result row = connection.exec("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = $1",
@@ -121,22 +47,6 @@ Lsn confirmed_position(Connection& connection, const std::string& slot) {
   if (row.rows() == 0) throw LogError(LogError::Kind::slot_missing, "replication slot \"" + slot + "\" does not exist");
   return row.optional_lsn(0, 0).value_or(Lsn{});
 }
-
-// Says why there is no session: each reason once, and again from time to time while it lasts.
-class Trouble {
- public:
-  void report(const std::string& why, milliseconds delay) {
-    const auto now = std::chrono::steady_clock::now();
-    if (why == why_ && now < reported_ + reconnect_report_interval) return;
-    why_ = why;
-    reported_ = now;
-    log_warning("no session with the server, trying again", {{"error", why}, {"retry_ms", delay}});
-  }
-
- private:
-  std::string why_;
-  std::chrono::steady_clock::time_point reported_;
-};
 
 class Run {
  public:
@@ -149,7 +59,7 @@ class Run {
   void mark_lost(const std::string& reason) noexcept;
 
  private:
-  SlotLogOptions log_options() const;
+  std::unique_ptr<ChangeLog> make_log(Session& session, const StartedSidecar& started) const;
 
   const RunSettings& settings_;
   const Stop& stop_;
@@ -158,17 +68,16 @@ class Run {
   SourceToken token_;
 };
 
-SlotLogOptions Run::log_options() const {
-  SlotLogOptions options;
-  options.connect = home_options(settings_);
-  options.connect.application_name = "anabranch reader";
-  options.connect.stop = &give_up_;
-  options.slot = settings_.slot;
-  options.publication = settings_.publication;
-  options.skip_origins = replication_origins(settings_);
+std::unique_ptr<ChangeLog> Run::make_log(Session& session, const StartedSidecar& started) const {
+  if (!settings_.kafka) return std::make_unique<SlotLog>(slot_log_options(settings_, "anabranch reader", give_up_));
+  KafkaLogOptions options;
+  options.properties = settings_.kafka->properties;
+  options.prefix = settings_.kafka->prefix;
+  options.source = settings_.source;
+  options.system_identifier = session.system_identifier(settings_.source);
+  options.offset = started.log_offset;
   options.queue_bytes_max = settings_.queue_bytes_max;
-  options.value_bytes_max = settings_.value_bytes_max;
-  return options;
+  return std::make_unique<KafkaLog>(std::move(options));
 }
 
 void Run::session(Backoff& backoff) {
@@ -181,25 +90,22 @@ void Run::session(Backoff& backoff) {
   token_.source = settings_.source;
   // Not the first session of this run: whoever has taken over meanwhile keeps the source.
   if (token_.token != 0) session.heartbeat(token_);
-  const StartedSidecar started = session.start_sidecar(settings_.source, settings_.slot, settings_.publication);
+  const StartedSidecar started =
+      session.start_sidecar(settings_.source, settings_.slot, settings_.publication, settings_.kafka.has_value());
   token_.token = started.token;
   session.take_origin(settings_.slot);
+  session.connection().exec("SET statement_timeout = " + std::to_string(statement_time_max.count()));
   failpoint("run_token_taken");
   drop_orphan_slots(session.connection(), settings_.slot, session.copies());
 
   // From here on a stop lets the batch under way finish; the heartbeat sees to it that this does not take for ever.
   session.connection().set_stop(&give_up_);
   const Heartbeat heartbeat(options, token_, stop_, give_up_, stop_time_max);
-  SlotLog log(log_options());
-  WantedColumns wanted;
-  for (const CopyRow& row : session.copies()) {
-    for (const CopySource& source : row.sources) {
-      wanted[source.relation].insert(wanted[source.relation].end(), source.columns.begin(), source.columns.end());
-    }
-  }
-  log.want(std::move(wanted));
-  log.start(started.lsn);
-  const Lsn confirmed = confirmed_position(session.connection(), settings_.slot);
+  const std::unique_ptr<ChangeLog> log = make_log(session, started);
+  log->want(wanted_columns(session.copies()));
+  log->start(started.lsn);
+  // What Kafka holds is no affair of the slot's: nothing of it is acknowledged there.
+  const Lsn confirmed = settings_.kafka ? Lsn{} : confirmed_position(session.connection(), settings_.slot);
   log_info("applying", {{"slot", settings_.slot},
                         {"lsn", started.lsn},
                         {"confirmed", confirmed},
@@ -207,10 +113,15 @@ void Run::session(Backoff& backoff) {
                         {"server", session.connection().description()}});
   failpoint("run_streaming");
 
-  Applier applier(settings_, stop_, reload_, heartbeat, session, log, token_, started.lsn, confirmed);
-  backoff.succeeded();
-  applier.run();
-  log.stop();
+  Applier applier(settings_, stop_, reload_, heartbeat, session, *log, token_, started.lsn, confirmed);
+  try {
+    applier.run();
+  } catch (...) {
+    // A session alone is no success: what is refused each time, as on a full disk, is tried less and less often.
+    if (applier.position() > started.lsn) backoff.succeeded();
+    throw;
+  }
+  log->stop();
   log_info("stopped", {{"lsn", applier.position()}});
 }
 
@@ -230,6 +141,51 @@ void Run::mark_lost(const std::string& reason) noexcept {
   }
 }
 
+void run_applier(const RunSettings& settings, const Stop& stop, const ReloadSettings& reload) {
+  Run run(settings, stop, reload);
+  try {
+    keep_session(stop, {[&](Backoff& backoff) { run.session(backoff); },
+                        [&](const std::string& reason) { run.mark_lost(reason); }});
+  } catch (const KafkaError& error) {
+    throw RunError(RunError::Kind::configuration,
+                   std::string("Kafka refuses: ") + error.what() + "; see the section [kafka] of the settings file");
+  } catch (const KafkaPropertyError& error) {
+    throw RunError(RunError::Kind::configuration, error.what());
+  }
+}
+
+// Each half goes on by itself whatever the other waits for. One that has to end ends the other.
+void run_halves(const RunSettings& settings, const Stop& stop, const ReloadSettings& reload) {
+  Stop ending;
+  std::mutex mutex;
+  std::exception_ptr failure;
+  std::atomic<int> running{2};
+  const auto half = [&](const char* name, const auto& work) {
+    return start_thread(name, [&] {
+      try {
+        work();
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (!failure) failure = std::current_exception();
+      }
+      ending.request();
+      --running;
+    });
+  };
+  const auto publish = [&] { run_publisher(settings, ending); };
+  const auto apply = [&] { run_applier(settings, ending, reload); };
+  std::thread publisher = half("publisher", publish);
+  std::thread applier = half("applier", apply);
+  while (running > 0) {
+    if (stop.requested()) ending.request();
+    ending.requested() ? std::this_thread::sleep_for(halves_look_interval)
+                       : static_cast<void>(stop.wait(halves_look_interval));
+  }
+  publisher.join();
+  applier.join();
+  if (failure) std::rethrow_exception(failure);
+}
+
 }  // namespace
 
 std::vector<std::string> replication_origins(const RunSettings& settings) {
@@ -241,39 +197,14 @@ std::vector<std::string> replication_origins(const RunSettings& settings) {
 
 void run(const RunSettings& settings, const Stop& stop, const ReloadSettings& reload) {
   if (settings.slot.empty()) throw RunError(RunError::Kind::configuration, "no slot is named");
-  Run run(settings, stop, reload);
-  Backoff backoff(reconnect_delay_min, reconnect_delay_max);
-  Trouble trouble;
-  int damaged = 0;
-  while (!stop.requested()) {
-    try {
-      return run.session(backoff);
-    } catch (const Interrupted&) {
-      return;
-    } catch (const LogRestart&) {
-      log_info("reading the log again from the recorded position");
-    } catch (const LogError& error) {
-      switch (error.kind()) {
-        case LogError::Kind::gap:
-        case LogError::Kind::slot_missing:
-        case LogError::Kind::slot_lost:
-          run.mark_lost(error.what());
-          throw RunError(RunError::Kind::log_lost, error.what());
-        case LogError::Kind::damaged:
-          // Once may be the transport. What the server sends again and again is not going to change.
-          if (++damaged >= damaged_attempts_max) throw RunError(RunError::Kind::log_lost, error.what());
-          log_error("the log sent what cannot be right, reading it again", {{"error", error.what()}});
-          break;
-        default:
-          throw RunError(RunError::Kind::configuration, error.what());
-      }
-    } catch (const PgError& error) {
-      if (!may_pass(error)) throw run_error(error);
-      const milliseconds delay = error.sqlstate() == "57P03" ? starting_delay_max : backoff.next();
-      trouble.report(in_words(error), delay);
-      stop.wait(delay);
-    }
-  }
+  if (!settings.kafka) return run_applier(settings, stop, reload);
+  if (settings.part == RunSettings::Part::publish) return run_publisher(settings, stop);
+  if (settings.kafka->format != "protobuf")
+    throw RunError(RunError::Kind::configuration,
+                   "copies can be fed from topics of format \"protobuf\" only: run with --only publish, or write "
+                   "format = \"protobuf\" in [kafka]");
+  if (settings.part == RunSettings::Part::apply) return run_applier(settings, stop, reload);
+  run_halves(settings, stop, reload);
 }
 
 }  // namespace anabranch

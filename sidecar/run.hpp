@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "sidecar/publish/settings.hpp"
 #include "sidecar/stop.hpp"
 
 namespace anabranch {
@@ -20,6 +21,12 @@ struct RunSettings {
   std::string source = "home";  // anabranch.source.name
   std::string slot;             // must be given
   std::string publication = "anabranch";
+
+  // log = "kafka": changes go to topics, and are read from there; nullopt: the log is the slot itself.
+  std::optional<KafkaSettings> kafka;
+  // What of it this process does.
+  enum class Part { both, publish, apply };
+  Part part = Part::both;
 
   // These may change with a reload.
   std::chrono::milliseconds batch_interval_max{1'000};

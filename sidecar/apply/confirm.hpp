@@ -49,6 +49,8 @@ class AckSet {
   // The copy does not depend on the slot any more.
   void release(uint32_t copy) { held_.erase(copy); }
   bool holds(uint32_t copy) const { return held_.contains(copy); }
+  // By copy.
+  const std::unordered_map<uint32_t, Lsn>& held() const { return held_; }
 
   // Whether everything after `position` is still in the log.
   bool keeps(Lsn position) const { return confirmed_ <= position; }

@@ -351,6 +351,10 @@ bool Consolidator::empty() const {
          });
 }
 
+uint64_t Consolidator::changes() const {
+  return impl_->changes;
+}
+
 Consolidated Consolidator::take() {
   Consolidated result;
   for (Copy& copy : impl_->copies) {

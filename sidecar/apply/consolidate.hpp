@@ -23,9 +23,10 @@ namespace anabranch {
 struct CopySource {
   uint32_t ordinal = 0;
   uint32_t relation = 0;          // oid as the log names it (the publishing root)
-  std::vector<uint32_t> columns;  // attribute numbers, ascending
+  std::vector<uint32_t> columns;  // attribute numbers, ascending: what an image holds
   std::vector<uint32_t> key;      // attribute numbers of the row key; empty: the row image itself
   bool full_old_rows = false;     // definition_source.old_rows = 'full'
+  std::vector<uint32_t> named{};  // those of `columns` that the query itself names
 };
 
 // A copy as consolidation needs to know it.
@@ -95,6 +96,8 @@ class Consolidator {
   // Entries held: an upper bound of the rows that take() returns.
   uint64_t rows() const;
   bool empty() const;
+  // Consolidated::changes of the next take().
+  uint64_t changes() const;
 
   // The net changes since the last take(). Between two pieces of one transaction is fine: the deltas then are to be
   // applied in one SQL transaction, one after the other.

@@ -4,20 +4,17 @@
 #include <limits>
 
 #include "decoder/wire.hpp"
+#include "extension/delta_format.hpp"
 
 namespace anabranch {
 namespace {
 
-// Fields of Delta and Row in extension/delta.proto: there for good.
-constexpr uint32_t delta_truncate = 1, delta_rows = 2;
-constexpr uint32_t row_source = 1, row_weight = 2, row_row = 3, row_xid = 4;
-
 // Of the Row message, without its tag and length.
 size_t row_size(const DeltaRow& row) {
-  size_t size = wire::varint_field_size(row_source, row.source) +
-                wire::varint_field_size(row_weight, wire::zigzag(row.weight)) +
-                wire::bytes_field_size(row_row, row.row.size());
-  if (row.xid != 0) size += wire::varint_field_size(row_xid, row.xid);
+  size_t size = wire::varint_field_size(fields::row::source, row.source) +
+                wire::varint_field_size(fields::row::weight, wire::zigzag(row.weight)) +
+                wire::bytes_field_size(fields::row::row, row.row.size());
+  if (row.xid != 0) size += wire::varint_field_size(fields::row::xid, row.xid);
   return size;
 }
 
@@ -25,8 +22,8 @@ size_t row_size(const DeltaRow& row) {
 
 DeltaWriter::DeltaWriter(bool truncate, size_t bytes_max) : bytes_max_(bytes_max) {
   if (!truncate) return;
-  const size_t size = wire::varint_field_size(delta_truncate, 1);
-  wire::Writer(room(size)).varint_field(delta_truncate, 1);
+  const size_t size = wire::varint_field_size(fields::delta::truncate, 1);
+  wire::Writer(room(size)).varint_field(fields::delta::truncate, 1);
   used_ += size;
 }
 
@@ -51,13 +48,13 @@ void DeltaWriter::add(const DeltaRow& given) {
   for (int64_t left = given.weight; left != 0; left -= row.weight) {
     row.weight = std::clamp(left, -weight_max, weight_max);
     const size_t inner = row_size(row);
-    const size_t size = wire::bytes_field_size(delta_rows, inner);
+    const size_t size = wire::bytes_field_size(fields::delta::rows, inner);
     wire::Writer writer(room(size));
-    writer.begin_bytes(delta_rows, inner);
-    writer.varint_field(row_source, row.source);
-    writer.signed_field(row_weight, row.weight);
-    writer.bytes_field(row_row, row.row.data(), row.row.size());
-    if (row.xid != 0) writer.varint_field(row_xid, row.xid);
+    writer.begin_bytes(fields::delta::rows, inner);
+    writer.varint_field(fields::row::source, row.source);
+    writer.signed_field(fields::row::weight, row.weight);
+    writer.bytes_field(fields::row::row, row.row.data(), row.row.size());
+    if (row.xid != 0) writer.varint_field(fields::row::xid, row.xid);
     used_ += size;
     ++rows_;
   }

@@ -1,6 +1,8 @@
 // What a failed statement means for the copy it was for, and for the run: decided here and nowhere else.
 #pragma once
 
+#include <string>
+
 #include "sidecar/pg/connection.hpp"
 
 namespace anabranch {
@@ -18,5 +20,11 @@ enum class Verdict {
 // Of an error raised by apply() of one copy, or by the statements round it (there stale and failed mean that the run
 // cannot go on).
 Verdict verdict(const PgError& error);
+
+// Whether the same, tried again, may go through: the reason is somebody else's, or the machine's.
+bool may_pass(Verdict verdict);
+
+// What the server says, for the one who has to act: message, detail and hint.
+std::string in_words(const PgError& error);
 
 }  // namespace anabranch

@@ -2,6 +2,7 @@
 
 #include "sidecar/apply/failure.hpp"
 #include "sidecar/logging.hpp"
+#include "sidecar/thread.hpp"
 
 namespace anabranch {
 namespace {
@@ -21,7 +22,7 @@ Heartbeat::Heartbeat(const ConnectOptions& options, const SourceToken& token, co
   options_.application_name = "anabranch heartbeat";
   options_.response_timeout = response_time_max;
   options_.stop = &ending_;
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("heartbeat", [this] { run(); });
 }
 
 Heartbeat::~Heartbeat() {
@@ -46,8 +47,8 @@ void Heartbeat::run() {
 void Heartbeat::beat(std::optional<Connection>& connection) {
   try {
     if (!connection) connection.emplace(options_);
-    connection->exec("SELECT anabranch.heartbeat($1::text, $2::bigint)",
-                     Parameters().text(token_.source).integer(token_.token));
+    connection->exec("SELECT anabranch.heartbeat($1::text, $2::bigint, $3::text)",
+                     Parameters().text(token_.source).integer(token_.token).optional_text(waiting_.text()));
   } catch (const Interrupted&) {
   } catch (const PgError& error) {
     if (verdict(error) == Verdict::fenced) fenced_ = true;

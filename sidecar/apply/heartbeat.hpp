@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "sidecar/apply/session.hpp"
+#include "sidecar/apply/waiting.hpp"
 #include "sidecar/stop.hpp"
 
 namespace anabranch {
@@ -22,6 +23,8 @@ class Heartbeat {
 
   // Whether the server has said that another sidecar is in charge now.
   bool fenced() const { return fenced_; }
+  // What it tells with each sign of life. Safe for any thread.
+  ApplierWaiting& waiting() const { return waiting_; }
 
  private:
   void run();
@@ -34,6 +37,7 @@ class Heartbeat {
   const std::chrono::milliseconds stop_time_max_;
   Stop ending_;
   std::atomic<bool> fenced_{false};
+  mutable ApplierWaiting waiting_;
   std::thread thread_;
 };
 

@@ -17,22 +17,27 @@ struct Statement {
 constexpr std::array statements{
     Statement{
         "start_sidecar",
-        "SELECT token, lsn FROM anabranch.start_sidecar($1::text, $2::text, $3::text, $4::text, $5::int, $6::text)"},
+        "SELECT token, lsn, log_offset FROM anabranch.start_sidecar($1::text, $2::text, $3::text, $4::text, $5::int, "
+        "$6::text, $7::text)"},
     Statement{"begin", "BEGIN"},
     Statement{"commit", "COMMIT"},
     Statement{"begin_batch", "SELECT FROM anabranch.begin_batch($1::text, $2::bigint)"},
     Statement{"begin_copy_batch", "SELECT lsn FROM anabranch.begin_copy_batch($1::oid, $2::text, $3::bigint)"},
     Statement{"apply", "SELECT anabranch.apply($1::oid, $2::bytea)"},
     Statement{"apply_filling", "SELECT anabranch.apply_filling($1::oid, $2::bytea)"},
+    Statement{"gather", "SELECT anabranch.gather($1::oid, $2::bytea, $3::boolean)"},
     Statement{"end_batch",
               "SELECT anabranch.end_batch($1::text, $2::bigint, $3::pg_lsn, timestamptz '2000-01-01 00:00:00+00' "
-              "+ $4::float8 * interval '1 microsecond', $5::bigint, $6::bigint)"},
+              "+ $4::float8 * interval '1 microsecond', $5::bigint, $6::bigint, $7::bigint)"},
     Statement{"set_copy_position", "SELECT anabranch.set_copy_position($1::oid, $2::pg_lsn)"},
     Statement{"set_aside", "SELECT anabranch.set_aside($1::oid, $2::text, $3::pg_lsn, $4::text, $5::text, $6::pg_lsn)"},
     Statement{"fill_start", "SELECT anabranch.fill_start($1::oid, $2::text, $3::pg_lsn)"},
     Statement{"fill_chunk", "SELECT rows, done FROM anabranch.fill_chunk($1::oid, $2::int)"},
     Statement{"show", "SELECT anabranch.show($1::oid, $2::pg_lsn)"},
     Statement{"heartbeat", "SELECT anabranch.heartbeat($1::text, $2::bigint)"},
+    Statement{"dead_letter",
+              "SELECT anabranch.park($1::text, $2::pg_lsn, $3::bigint, 'message', '', $4::text, $5::bytea, $6::bigint, "
+              "$7::text, $8::bytea)"},
     Statement{"wal_status",
               "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn()"},
 };
@@ -65,6 +70,9 @@ CopyPlan CopyRow::plan(Lsn position, bool with_xid) const {
   plan.with_xid = with_xid;
   plan.position = position;
   plan.sources = sources;
+  // Groups need the rest of the columns, the key, only for telling which chunk of a fill a row is in.
+  if (!rows_class && !with_xid)
+    for (CopySource& source : plan.sources) source.columns = source.named;
   return plan;
 }
 
@@ -85,7 +93,8 @@ void Session::prepare() {
   for (const Statement& statement : statements) connection_.prepare(statement.name, statement.sql);
 }
 
-StartedSidecar Session::start_sidecar(std::string_view source, std::string_view slot, std::string_view publication) {
+StartedSidecar Session::start_sidecar(std::string_view source, std::string_view slot, std::string_view publication,
+                                      bool kafka) {
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
   const Result result = connection_.exec_prepared("start_sidecar", Parameters()
@@ -94,14 +103,23 @@ StartedSidecar Session::start_sidecar(std::string_view source, std::string_view 
                                                                        .text(publication)
                                                                        .text(host.data())
                                                                        .integer(getpid())
-                                                                       .text(ANABRANCH_VERSION));
-  return StartedSidecar{result.integer(0, 0), result.lsn(0, 1)};
+                                                                       .text(ANABRANCH_VERSION)
+                                                                       .text(kafka ? "kafka" : "slot"));
+  StartedSidecar started{result.integer(0, 0), result.lsn(0, 1), std::nullopt};
+  if (!result.null(0, 2)) started.log_offset = result.integer(0, 2);
+  return started;
+}
+
+std::string Session::system_identifier(std::string_view source) {
+  const Result result =
+      connection_.exec("SELECT system_identifier FROM anabranch.sources WHERE name = $1", Parameters().text(source));
+  return result.rows() == 0 ? std::string() : std::string(result.text(0, 0));
 }
 
 std::vector<CopyRow> Session::copies() {
   const Result result = connection_.exec(
       "SELECT copy::oid, name, id, state, requested, lsn, fill_slot, class, ordinal, relation::oid AS relation, "
-      "columns, key, "
+      "columns, named, key, "
       "old_rows, problem FROM anabranch.copies_to_apply() ORDER BY id, ordinal",
       Parameters());
   enum {
@@ -116,6 +134,7 @@ std::vector<CopyRow> Session::copies() {
     ordinal,
     relation,
     columns,
+    named,
     key,
     old_rows,
     problem
@@ -141,6 +160,7 @@ std::vector<CopyRow> Session::copies() {
     source.ordinal = static_cast<uint32_t>(result.integer(row, ordinal));
     source.relation = static_cast<uint32_t>(result.integer(row, relation));
     source.columns = numbers(result.integers(row, columns));
+    source.named = numbers(result.integers(row, named));
     source.key = numbers(result.integers(row, key));
     source.full_old_rows = result.text(row, old_rows) == "full";
     copies.back().sources.push_back(std::move(source));
@@ -225,11 +245,16 @@ void Session::send_apply(uint32_t copy, bool filling, std::string_view delta) {
   connection_.send_prepared(filling ? "apply_filling" : "apply", Parameters().integer(copy).binary(delta));
 }
 
+void Session::send_gather(uint32_t copy, bool filling, std::string_view delta) {
+  connection_.send_prepared("gather", Parameters().integer(copy).binary(delta).text(filling ? "true" : "false"));
+}
+
 void Session::send_end_batch(const SourceToken& token, const BatchEnd& end) {
   Parameters parameters = token_parameters(token);
   parameters.lsn(end.lsn);
   end.commit_time == 0 ? parameters.null() : parameters.integer(end.commit_time);
   parameters.integer(static_cast<int64_t>(end.transactions)).integer(static_cast<int64_t>(end.rows));
+  end.log_offset < 0 ? parameters.null() : parameters.integer(end.log_offset);
   connection_.send_prepared("end_batch", parameters);
 }
 
@@ -239,6 +264,18 @@ void Session::send_set_copy_position(uint32_t copy, Lsn lsn) {
 
 void Session::send_set_aside(const SetAside& aside) {
   connection_.send_prepared("set_aside", aside_parameters(aside));
+}
+
+void Session::send_dead_letter(std::string_view source, const DeadLetter& letter) {
+  connection_.send_prepared("dead_letter", Parameters()
+                                               .text(source)
+                                               .lsn(letter.lsn)
+                                               .integer(static_cast<int64_t>(letter.number))
+                                               .text(letter.stream)
+                                               .binary(letter.key)
+                                               .integer(static_cast<int64_t>(letter.bytes))
+                                               .text(letter.reason)
+                                               .binary(letter.content));
 }
 
 void Session::send_wal_status() {

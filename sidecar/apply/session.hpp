@@ -1,4 +1,4 @@
-// A session with the home database: the extension's functions for the sidecar (sql/anabranch.sql), typed.
+// A session with the home database: the extension's functions for the sidecar (sql/install/), typed.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,16 @@
 #include <vector>
 
 #include "sidecar/apply/consolidate.hpp"
+#include "sidecar/apply/set_aside.hpp"
+#include "sidecar/log/dead_letter.hpp"
 #include "sidecar/pg/connection.hpp"
 #include "sidecar/pg/lsn.hpp"
 #include "sidecar/pg/snapshot.hpp"
 
 namespace anabranch {
+
+// work_mem of the sessions that apply: so many groups of a batch are folded in memory.
+inline constexpr const char* apply_work_mem = "64MB";
 
 // A copy as anabranch.copies_to_apply() shows it.
 struct CopyRow {
@@ -37,16 +42,6 @@ struct WalStatus {
   Lsn inserted;
 };
 
-// A copy leaves those that are kept in step. lsn: what it holds (nullopt: as recorded already).
-struct SetAside {
-  uint32_t copy = 0;
-  std::string state;
-  std::optional<Lsn> lsn;
-  std::optional<std::string> sqlstate;
-  std::optional<std::string> reason;
-  std::optional<Lsn> failed_lsn;
-};
-
 // Who applies, and with which fencing token.
 struct SourceToken {
   std::string source;
@@ -55,7 +50,8 @@ struct SourceToken {
 
 struct StartedSidecar {
   int64_t token = 0;
-  Lsn lsn;  // P of the live copies
+  Lsn lsn;                            // P of the live copies
+  std::optional<int64_t> log_offset;  // where its record stands in the transaction topic, if it was read there
 };
 
 struct FilledChunk {
@@ -69,6 +65,7 @@ struct BatchEnd {
   int64_t commit_time = 0;  // microseconds since 2000-01-01 UTC; 0: none (idle)
   uint64_t transactions = 0;
   uint64_t rows = 0;
+  int64_t log_offset = -1;  // TransactionPiece::log_offset; -1: none
 };
 
 // Functions named send_... put their statement into the connection's pipeline; the others wait for the answer. All
@@ -87,8 +84,11 @@ class Session {
 
   Connection& connection() { return connection_; }
 
-  StartedSidecar start_sidecar(std::string_view source, std::string_view slot, std::string_view publication);
+  StartedSidecar start_sidecar(std::string_view source, std::string_view slot, std::string_view publication,
+                               bool kafka);
   std::vector<CopyRow> copies();
+  // Of the cluster that the source's positions belong to; after start_sidecar().
+  std::string system_identifier(std::string_view source);
   void heartbeat(const SourceToken& token);
   WalStatus wal_status();
 
@@ -115,9 +115,13 @@ class Session {
   void send_begin_copy_batch(uint32_t copy, const SourceToken& token);
   // `delta` must live until the call returns.
   void send_apply(uint32_t copy, bool filling, std::string_view delta);
+  // For the copy's next send_apply() in the same transaction. The same holds for `delta`.
+  void send_gather(uint32_t copy, bool filling, std::string_view delta);
   void send_end_batch(const SourceToken& token, const BatchEnd& end);
   void send_set_copy_position(uint32_t copy, Lsn lsn);
   void send_set_aside(const SetAside& aside);
+  // Within a batch: again, of the same source, does nothing.
+  void send_dead_letter(std::string_view source, const DeadLetter& letter);
   void send_wal_status();
 
   static WalStatus read_wal_status(const Result& result);

@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <optional>
 
+#include "sidecar/cli/check_kafka.hpp"
 #include "sidecar/cli/diagnose.hpp"
 #include "sidecar/cli/names.hpp"
 #include "sidecar/cli/preparation.hpp"
-#include "sidecar/cli/status_judge.hpp"
+#include "sidecar/cli/status_facts.hpp"
 #include "sidecar/pg/replication_stream.hpp"
 
 namespace anabranch {
@@ -60,7 +61,7 @@ void examine_copies(Connection& connection, std::vector<Finding>& findings) {
   try {
     const auto status = read_status(connection);
     const auto bad = std::count_if(status.copies.begin(), status.copies.end(),
-                                   [](const auto& copy) { return severity_of(copy) != Severity::ok; });
+                                   [](const auto& copy) { return copy.severity != Severity::ok; });
     if (bad == 0)
       findings.push_back({Severity::ok, "copies", fmt::format("{}, none with a problem", status.copies.size()), {}});
     else
@@ -89,7 +90,11 @@ void examine_server(Connection& connection, const Settings& settings, std::vecto
   if (facts.version < 150000) return;
   examine_role(facts, findings);
   examine_replication(settings, findings);
-  if (!facts.extension_installed.empty()) examine_copies(connection, findings);
+  if (facts.extension_installed.empty()) return;
+  examine_copies(connection, findings);
+  if (!settings.log_is_kafka) return;
+  const auto of_kafka = examine_kafka(settings, connection);
+  findings.insert(findings.end(), of_kafka.begin(), of_kafka.end());
 }
 
 }  // namespace

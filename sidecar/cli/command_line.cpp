@@ -111,7 +111,20 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv)
   init->add_flag("--sql", parsed.init.sql, "Print all that as a script for psql, and do nothing");
   init->add_option("--role", parsed.init.role, "Prepare this role to run the sidecar (created if missing)")
       ->type_name("NAME");
-  auto* run = app.add_subcommand("run", "Keep the copies in step until stopped (SIGTERM)");
+  auto* run = app.add_subcommand("run", "Keep the copies in step, or publish, until stopped (SIGTERM)");
+  run->add_option("--only", parsed.run.part,
+                  "With log = \"kafka\": publish (into Kafka) or apply (out of it); otherwise both")
+      ->type_name("publish|apply")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, RunSettings::Part>{
+          {"publish", RunSettings::Part::publish}, {"apply", RunSettings::Part::apply}}));
+  auto* audit = app.add_subcommand(
+      "audit", "Read all topics and prove them whole; exit code 0 whole, 1 not, 3 could not be read");
+  auto* tail = app.add_subcommand("tail", "Show the last transactions in the topics");
+  tail->add_option("TOPIC", parsed.tail.topics, "Only these: schema.table, or message.prefix");
+  tail->add_option("-n,--count", parsed.tail.count, "How many transactions (10)")->type_name("N");
+  tail->add_flag("-f,--follow", parsed.tail.follow, "And go on with those to come, until interrupted");
+  auto* adopt = app.add_subcommand(
+      "adopt", "Take the topics over for this server, after a clone, a restore, an upgrade or a gap (docs/kafka.md)");
   auto* status =
       app.add_subcommand("status", "Show source, slot and copies; exit code 0 ok, 1 warning, 2 critical, 3 unknown");
   status->add_flag("--json", parsed.status.json, "For machines");
@@ -125,18 +138,24 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv)
   auto* drop = app.add_subcommand("drop", "List what of Anabranch is in the database; with --yes remove it");
   drop->add_flag("--yes", parsed.drop.yes, "Remove what is listed");
   drop->add_flag("--extension", parsed.drop.extension, "The extension too");
+  auto* schema = app.add_subcommand("schema", "Print the .proto of a table's rows, keys and records");
+  schema->add_option("TABLE", parsed.schema.table, "The table as SQL writes it, with its schema: public.orders")
+      ->required();
 
   std::optional<Command> command;
   const auto note_command = [&] {
     for (const auto& [subcommand, meaning] :
          {std::pair{init, Command::init}, std::pair{run, Command::run}, std::pair{status, Command::status},
-          std::pair{check, Command::check}, std::pair{drop, Command::drop}})
+          std::pair{check, Command::check}, std::pair{drop, Command::drop}, std::pair{schema, Command::schema},
+          std::pair{adopt, Command::adopt}, std::pair{audit, Command::audit}, std::pair{tail, Command::tail}})
       if (subcommand->parsed()) command = meaning;
   };
   try {
     app.parse(argc, argv);
     note_command();
-    if (!command) throw UsageError("a command is missing; commands are init, run, status, check and drop", command);
+    if (!command)
+      throw UsageError(
+          "a command is missing; commands are init, run, status, check, drop, schema, adopt, audit and tail", command);
     if (watch_option->count() > 0) {
       if (watch.empty()) watch = "2";
       if (const auto refused = watch_interval_refused(watch); !refused.empty()) throw UsageError(refused, command);
@@ -162,7 +181,8 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv)
         if (extra.starts_with('-') && extra.find('=') == std::string::npos)
           message = fmt::format("unknown option {}", printable(extra));
       if (app.get_subcommands().empty())
-        message = "there is no such command; commands are init, run, status, check and drop";
+        message =
+            "there is no such command; commands are init, run, status, check, drop, schema, adopt, audit and tail";
     }
     if (message.find("-W") != std::string::npos)
       message += " (no password is asked for: use PGPASSWORD or a password file)";

@@ -5,17 +5,23 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "sidecar/cli/settings.hpp"
+#include "sidecar/run.hpp"
 
 namespace anabranch {
 
-enum class Command { init, run, status, check, drop };
+enum class Command { init, run, status, check, drop, schema, adopt, audit, tail };
 
 struct InitOptions {
   bool apply = false;  // change server settings with ALTER SYSTEM where that is needed
   bool sql = false;    // print the script instead of doing it
   std::string role;    // prepare this role for the sidecar; empty: none
+};
+
+struct RunOptions {
+  RunSettings::Part part = RunSettings::Part::both;
 };
 
 struct StatusOptions {
@@ -28,13 +34,26 @@ struct DropOptions {
   bool extension = false;  // the extension too
 };
 
+struct SchemaOptions {
+  std::string table;  // as SQL writes it: schema.name
+};
+
+struct TailOptions {
+  std::vector<std::string> topics;  // with the prefix or without; empty: all
+  uint64_t count = 10;              // transactions
+  bool follow = false;              // and those to come
+};
+
 struct CommandLine {
   Command command = Command::run;
   std::string config;               // path of the settings file; empty: none
   ConnectionParameters connection;  // what -h, -p, -U and -d said
   InitOptions init;
+  RunOptions run;
   StatusOptions status;
   DropOptions drop;
+  SchemaOptions schema;
+  TailOptions tail;
 };
 
 // A command line that is not understood, with the remedy. what() never quotes an argument that may hold a password.

@@ -1,231 +1,43 @@
 #include "sidecar/cli/config.hpp"
 
 #include "sidecar/cli/config_file.hpp"
+#include "sidecar/cli/config_keys.hpp"
+#include "sidecar/cli/config_values.hpp"
 #include "sidecar/cli/names.hpp"
-#include "sidecar/cli/units.hpp"
 
 #include <algorithm>
-#include <array>
 #include <fmt/format.h>
-#include <limits>
-#include <numeric>
 #include <optional>
 #include <toml++/toml.h>
 
 namespace anabranch {
 namespace {
 
-// Why a value is refused.
-struct Refusal {
-  std::string problem;
-  std::string remedy;
-};
-
-constexpr size_t value_bytes_max = 4096;
-
-std::string_view type_name(const toml::node& value) {
-  switch (value.type()) {
-    case toml::node_type::table:
-      return "a table";
-    case toml::node_type::array:
-      return "a list";
-    case toml::node_type::string:
-      return "a string";
-    case toml::node_type::integer:
-      return "a number";
-    case toml::node_type::floating_point:
-      return "a fraction";
-    case toml::node_type::boolean:
-      return "true or false";
-    default:
-      return "a date or time";
-  }
-}
-
-std::string text_of(const toml::node& value, std::string_view example) {
-  const auto* text = value.as_string();
-  if (text == nullptr)
-    throw Refusal{fmt::format("is {}, not a string", type_name(value)), fmt::format("write it as \"{}\"", example)};
-  if (text->get().empty()) throw Refusal{"is empty", "give it a value, or leave the line out"};
-  if (text->get().size() > value_bytes_max) throw Refusal{"is longer than 4096 bytes", "shorten it"};
-  if (text->get().find('\0') != std::string::npos) throw Refusal{"holds a NUL character", "take it out"};
-  return text->get();
-}
-
-int64_t number_of(const toml::node& value, int64_t least, int64_t most) {
-  const auto* number = value.as_integer();
-  if (number == nullptr)
-    throw Refusal{fmt::format("is {}, not a whole number", type_name(value)),
-                  fmt::format("write a number from {} to {}, without quotes", least, most)};
-  if (number->get() < least || number->get() > most)
-    throw Refusal{fmt::format("is {}, outside {} to {}", number->get(), least, most),
-                  fmt::format("write a number from {} to {}", least, most)};
-  return number->get();
-}
-
-// An amount with its unit, by `parse`, between the amounts that `least` and `most` spell.
-template <typename Parse>
-auto amount_of(const toml::node& value, Parse parse, std::string_view least, std::string_view most) {
-  try {
-    if (!value.is_string())
-      throw Refusal{fmt::format("is {}, not a string with a unit", type_name(value)),
-                    fmt::format("write it as in \"{}\"", most)};
-    const auto text = text_of(value, most);
-    const auto amount = parse(text);
-    if (amount < parse(least) || amount > parse(most))
-      throw Refusal{fmt::format("is \"{}\", outside {} to {}", printable(text), least, most),
-                    "write an amount between the two"};
-    return amount;
-  } catch (const UnitError& error) {
-    throw Refusal{error.problem, error.remedy};
-  }
-}
-
-template <typename Choice>
-Choice choice_of(const toml::node& value, std::initializer_list<std::pair<std::string_view, Choice>> choices) {
-  std::string known;
-  for (const auto& [name, meaning] : choices) known += fmt::format("{}\"{}\"", known.empty() ? "" : ", ", name);
-  const auto text = text_of(value, choices.begin()->first);
-  for (const auto& [name, meaning] : choices)
-    if (name == text) return meaning;
-  throw Refusal{fmt::format("is \"{}\", which is unknown", printable(text)), fmt::format("write one of {}", known)};
-}
-
-struct Key {
-  std::string_view section;
-  std::string_view name;
-  void (*read)(Settings& settings, const toml::node& value);
-};
-
-#define ANABRANCH_PARAMETER(keyword, example) \
-  [](Settings& settings, const toml::node& value) { settings.home[keyword] = text_of(value, example); }
-
-constexpr std::string_view home_section = "source.home";
-
-// Every key there is, in the order of docs/configuration.md.
-constexpr std::array keys{
-    Key{"", "batch_interval_max",
-        [](Settings& settings, const toml::node& value) {
-          settings.batch_interval_max = amount_of(value, parse_duration, "1 ms", "60 s");
-        }},
-    Key{"", "fill_workers_max",
-        [](Settings& settings, const toml::node& value) {
-          settings.fill_workers_max = static_cast<int>(number_of(value, 1, 16));
-        }},
-    Key{home_section, "host", ANABRANCH_PARAMETER("host", "/var/run/postgresql")},
-    Key{home_section, "port",
-        [](Settings& settings, const toml::node& value) {
-          settings.home["port"] = std::to_string(number_of(value, 1, 65535));
-        }},
-    Key{home_section, "user", ANABRANCH_PARAMETER("user", "anabranch")},
-    Key{home_section, "database", ANABRANCH_PARAMETER("dbname", "shop")},
-    Key{home_section, "password", ANABRANCH_PARAMETER("password", "...")},
-    Key{home_section, "passfile", ANABRANCH_PARAMETER("passfile", "/etc/anabranch/pgpass")},
-    Key{home_section, "sslmode",
-        [](Settings& settings, const toml::node& value) {
-          settings.home["sslmode"] = choice_of<std::string>(value, {{"verify-full", "verify-full"},
-                                                                    {"verify-ca", "verify-ca"},
-                                                                    {"require", "require"},
-                                                                    {"prefer", "prefer"},
-                                                                    {"allow", "allow"},
-                                                                    {"disable", "disable"}});
-        }},
-    Key{home_section, "sslrootcert", ANABRANCH_PARAMETER("sslrootcert", "/etc/anabranch/root.crt")},
-    Key{home_section, "sslcert", ANABRANCH_PARAMETER("sslcert", "/etc/anabranch/client.crt")},
-    Key{home_section, "sslkey", ANABRANCH_PARAMETER("sslkey", "/etc/anabranch/client.key")},
-    Key{home_section, "connect_timeout",
-        [](Settings& settings, const toml::node& value) {
-          const auto timeout = amount_of(value, parse_duration, "2 s", "10 min");
-          // libpq counts whole seconds.
-          settings.home["connect_timeout"] = std::to_string(std::chrono::ceil<std::chrono::seconds>(timeout).count());
-        }},
-    Key{home_section, "slot",
-        [](Settings& settings, const toml::node& value) {
-          settings.slot = text_of(value, "anabranch_shop");
-          if (!is_slot_name(settings.slot))
-            throw Refusal{fmt::format("is \"{}\", which cannot name a slot", printable(settings.slot)),
-                          fmt::format("use at most {} of the characters a-z, 0-9 and _, and no end like _fill_1",
-                                      slot_name_bytes_max)};
-        }},
-    Key{home_section, "publication",
-        [](Settings& settings, const toml::node& value) {
-          settings.publication = text_of(value, "anabranch");
-          if (settings.publication.size() > 63)
-            throw Refusal{"is longer than the 63 bytes a name may have", "shorten it"};
-        }},
-    Key{home_section, "wal_keep_limit",
-        [](Settings& settings, const toml::node& value) {
-          settings.wal_keep_limit_bytes = amount_of(value, parse_bytes, "64 MB", "1024 TB");
-        }},
-    Key{"log", "format",
-        [](Settings& settings, const toml::node& value) {
-          settings.log_format = choice_of<LogFormat>(value, {{"text", LogFormat::text}, {"json", LogFormat::json}});
-        }},
-    Key{"log", "level",
-        [](Settings& settings, const toml::node& value) {
-          settings.log_level = choice_of<LogLevel>(value, {{"debug", LogLevel::debug},
-                                                           {"info", LogLevel::info},
-                                                           {"warning", LogLevel::warning},
-                                                           {"error", LogLevel::error}});
-        }},
-};
-
-#undef ANABRANCH_PARAMETER
-
-// How many letters must change to make one word the other.
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
-// What to do about a key that does not exist: the nearest that does, in this section or another.
-std::string advice(std::string_view section, std::string_view name) {
-  constexpr size_t letters_max = 3;
-  const Key* nearest = nullptr;
-  size_t nearest_distance = letters_max;
-  std::string known;
-  for (const auto& key : keys) {
-    const bool here = key.section == section;
-    if (here) known += fmt::format("{}{}", known.empty() ? "" : ", ", key.name);
-    // Names of many letters would make the distance slow, and are like none of ours.
-    const size_t away = name.size() > 64 ? letters_max : distance(name, key.name) + (here ? 0 : 1);
-    if (away < nearest_distance) {
-      nearest = &key;
-      nearest_distance = away;
-    }
-  }
-  if (nearest != nullptr && nearest->section == section) return fmt::format("did you mean {}?", nearest->name);
-  if (nearest != nullptr)
-    return fmt::format(
-        "did you mean {} in {}?", nearest->name,
-        nearest->section.empty() ? "the part before the first [section]" : fmt::format("[{}]", nearest->section));
-  return fmt::format("keys here are {}", known);
-}
-
 class Reader {
  public:
   Settings settings;
   std::vector<Mistake> mistakes;
-  std::optional<Mistake> password;
+  std::optional<Mistake> password;  // in the file, and where
+  std::optional<Mistake> secret;    // the same of Kafka's
+  size_t log_line = 0, log_column = 0;
+
+  // What no key alone shows.
+  void judge_whole() {
+    if (settings.log_is_kafka && !settings.kafka.properties.contains("bootstrap.servers"))
+      mistakes.push_back({log_line, log_column, "kafka.brokers", "is missing",
+                          "log = \"kafka\" needs it: brokers = \"HOST:PORT,...\""});
+  }
 
   void read_root(const toml::table& root) {
     for (const auto& [name, value] : root) {
       if (name == "source")
         read_sources(name, value);
-      else if (name == "log")
-        read_section(name, value, "log");
+      else if (name == "logging")
+        read_section(name, value, "logging");
+      else if (name == "kafka")
+        read_kafka(name, value);
       else if (value.is_table() || value.is_array_of_tables())
-        add(name, name.str(), "is no section", "sections are [source.home] and [log]");
+        add(name, name.str(), "is no section", "sections are [source.home], [kafka], [kafka.properties] and [logging]");
       else
         read_key("", name, value);
     }
@@ -252,6 +64,101 @@ class Reader {
     }
   }
 
+  void read_kafka(const toml::key& key, const toml::node& value) {
+    const auto* section = value.as_table();
+    if (section == nullptr) {
+      add(key, kafka_section, fmt::format("is {}, not a section", type_name(value)), "write [kafka]");
+      return;
+    }
+    for (const auto& [name, node] : *section) {
+      if (name == "properties")
+        read_properties(name, node);
+      else if (name == "table")
+        read_tables(name, node);
+      else
+        read_key(kafka_section, name, node);
+    }
+  }
+
+  // [kafka.table."schema.table"]
+  void read_tables(const toml::key& key, const toml::node& value) {
+    constexpr std::string_view section = "kafka.table";
+    constexpr std::string_view remedy = "write [kafka.table.\"public.orders\"], and below it: latest = true";
+    const auto* tables = value.as_table();
+    if (tables == nullptr)
+      return add(key, section, fmt::format("is {}, not a section", type_name(value)), std::string(remedy));
+    for (const auto& [name, node] : *tables) {
+      const auto path = fmt::format("{}.\"{}\"", section, name.str());
+      const auto* table = node.as_table();
+      if (table == nullptr || name.str().find('.') == std::string_view::npos) {
+        add(name, path, "is no section of a table", std::string(remedy));
+        continue;
+      }
+      for (const auto& [option, setting] : *table) {
+        try {
+          read_table(std::string(name.str()), option.str(), setting);
+        } catch (Refusal& refusal) {
+          add(option, fmt::format("{}.{}", path, option.str()), std::move(refusal.problem), std::move(refusal.remedy));
+        }
+      }
+    }
+  }
+
+  void read_table(const std::string& table, std::string_view option, const toml::node& value) {
+    if (option == "snapshot") {
+      settings.kafka.content_of[table] = content_mode_of(value);
+    } else if (option == "latest") {
+      if (truth_of(value)) settings.kafka.latest_tables.insert(table);
+    } else if (option == "topic") {
+      constexpr size_t bytes_max = 140;  // with the prefix, and ".latest", short enough for Kafka
+      const std::string topic = text_of(value, "orders");
+      if (topic.size() > bytes_max || topic_part(topic) != topic)
+        throw Refusal{fmt::format("is \"{}\", which no topic's name can hold", printable(topic)),
+                      "write what is to follow the prefix, of a-z A-Z 0-9 . _ - and at most 140 of them"};
+      settings.kafka.table_topics[table] = topic;
+    } else {
+      throw Refusal{"is no setting of a table",
+                    "write latest = true or false, topic = \"NAME\" or snapshot = \"initial\""};
+    }
+  }
+
+  // Names and values are librdkafka's, and judged by it. TOML would make tables of names with dots: they are put
+  // together again, so that both "linger.ms" = 5 and linger.ms = 5 are understood.
+  void read_properties(const toml::key& key, const toml::node& value, const std::string& path = "") {
+    const auto* section = value.as_table();
+    if (section == nullptr) {
+      add(key, properties_section, fmt::format("is {}, not a section", type_name(value)), "write [kafka.properties]");
+      return;
+    }
+    for (const auto& [name, node] : *section) {
+      const std::string property = path.empty() ? std::string(name.str()) : fmt::format("{}.{}", path, name.str());
+      if (node.is_table()) {
+        read_properties(name, node, property);
+        continue;
+      }
+      std::string text;
+      if (const auto* number = node.as_integer())
+        text = std::to_string(number->get());
+      else if (const auto* truth = node.as_boolean())
+        text = truth->get() ? "true" : "false";
+      else if (const auto* string = node.as_string())
+        text = string->get();
+      else {
+        add(name, fmt::format("{}.{}", properties_section, property), fmt::format("is {}", type_name(node)),
+            "write a string, a number, true or false");
+        continue;
+      }
+      if (property == "bootstrap.servers" || property == "metadata.broker.list") {
+        add(name, fmt::format("{}.{}", properties_section, property), "is set elsewhere", "write brokers in [kafka]");
+        continue;
+      }
+      if (is_secret_property(property) && !secret)
+        secret = Mistake{name.source().begin.line, name.source().begin.column,
+                         fmt::format("{}.{}", properties_section, property), "", ""};
+      settings.kafka.properties[property] = text;
+    }
+  }
+
   void read_section(const toml::key& key, const toml::node& value, std::string_view section) {
     const auto* table = value.as_table();
     if (table == nullptr) {
@@ -263,19 +170,18 @@ class Reader {
 
   void read_key(std::string_view section, const toml::key& name, const toml::node& value) {
     const auto path = section.empty() ? std::string(name.str()) : fmt::format("{}.{}", section, name.str());
-    for (const auto& key : keys) {
-      if (key.section != section || key.name != name.str()) continue;
-      try {
-        key.read(settings, value);
-      } catch (Refusal& refusal) {
-        const auto& at = value.source().begin;
-        mistakes.push_back({at.line, at.column, path, std::move(refusal.problem), std::move(refusal.remedy)});
-      }
-      if (key.name == "password")
-        password = Mistake{value.source().begin.line, value.source().begin.column, path, "", ""};
-      return;
+    const auto& at = value.source().begin;
+    try {
+      if (!anabranch::read_key(section, name.str(), value, settings))
+        return add(name, path, "is no key", key_advice(section, name.str()));
+    } catch (Refusal& refusal) {
+      mistakes.push_back({at.line, at.column, path, std::move(refusal.problem), std::move(refusal.remedy)});
     }
-    add(name, path, "is no key", advice(section, name.str()));
+    if (path == "log") {
+      log_line = at.line;
+      log_column = at.column;
+    }
+    if (name == "password") password = Mistake{at.line, at.column, path, "", ""};
   }
 };
 
@@ -299,6 +205,7 @@ Reader read_text(std::string_view text, const std::string& path) {
   Reader reader;
   try {
     reader.read_root(toml::parse(text));
+    reader.judge_whole();
   } catch (const toml::parse_error& error) {
     const auto& at = error.source().begin;
     const auto problem = error.description();
@@ -351,6 +258,11 @@ Settings read_config(const std::string& path) {
     reader.password->problem = "is a password in a file that others can read";
     reader.password->remedy = "run: chmod 600 FILE, or use a passfile";
     reader.mistakes.push_back(*reader.password);
+  }
+  if (reader.secret && file.readable_by_others) {
+    reader.secret->problem = "is a secret in a file that others can read";
+    reader.secret->remedy = "run: chmod 600 FILE, or name a file that holds it, as in \"sasl.password.file\"";
+    reader.mistakes.push_back(*reader.secret);
   }
   refuse_mistakes(reader, path);
   return reader.settings;

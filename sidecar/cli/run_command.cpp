@@ -1,5 +1,6 @@
 #include "sidecar/cli/run_command.hpp"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -7,6 +8,7 @@
 
 #include "sidecar/cli/config.hpp"
 #include "sidecar/logging.hpp"
+#include "sidecar/publish/adopt.hpp"
 #include "sidecar/stop.hpp"
 
 namespace anabranch {
@@ -83,13 +85,18 @@ RunSettings run_settings_of(const Settings& settings) {
   run.batch_interval_max = settings.batch_interval_max;
   run.fill_workers_max = settings.fill_workers_max;
   run.wal_keep_limit_bytes = settings.wal_keep_limit_bytes;
+  if (settings.log_is_kafka) {
+    run.kafka = settings.kafka;
+    run.kafka->prefix = topic_prefix_of(settings);
+  }
   return run;
 }
 
 int run_until_stopped(const CommandLine& command_line, const Settings& settings) {
   configure_logging(settings.log_level, settings.log_format);
   const Stop& stop = take_signals();
-  const auto first = run_settings_of(settings);
+  auto first = run_settings_of(settings);
+  first.part = command_line.run.part;
   log_info("anabranch starts", {{"version", ANABRANCH_VERSION},
                                 {"process", getpid()},
                                 {"home", describe(settings.home)},
@@ -99,6 +106,21 @@ int run_until_stopped(const CommandLine& command_line, const Settings& settings)
     run(first, stop, [&command_line, current = settings]() mutable { return reload(command_line, current); });
   } catch (const RunError& error) {
     log_error(error.what());
+    return error.exit_code();
+  }
+  return 0;
+}
+
+int adopt_topics(const Settings& settings) {
+  configure_logging(settings.log_level, settings.log_format);
+  if (!settings.log_is_kafka) {
+    fmt::print(stderr, "anabranch: there are no topics to adopt: the settings do not say log = \"kafka\"\n");
+    return 1;
+  }
+  try {
+    fmt::print("{}\n", adopt(run_settings_of(settings)));
+  } catch (const RunError& error) {
+    fmt::print(stderr, "anabranch: {}\n", error.what());
     return error.exit_code();
   }
   return 0;

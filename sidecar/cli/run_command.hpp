@@ -1,4 +1,4 @@
-// `anabranch run`.
+// `anabranch run`, and `anabranch adopt`.
 #pragma once
 
 #include "sidecar/cli/command_line.hpp"
@@ -10,6 +10,9 @@ namespace anabranch {
 // a file with mistakes is logged and changes nothing. Returns RunError::exit_code() where a run cannot go on: 1 the
 // server or the role is not prepared, 3 another sidecar has taken over, 4 the log has lost what copies needed.
 int run_until_stopped(const CommandLine& command_line, const Settings& settings);
+
+// `anabranch adopt`: prints what it did; 0, or RunError::exit_code(). Throws PgError.
+int adopt_topics(const Settings& settings);
 
 // The settings as run() takes them.
 RunSettings run_settings_of(const Settings& settings);

@@ -33,6 +33,10 @@ std::string slot_of(const Settings& settings) {
   return settings.slot.empty() ? slot_name_for(database_of(settings.home)) : settings.slot;
 }
 
+std::string topic_prefix_of(const Settings& settings) {
+  return settings.kafka.prefix.empty() ? default_topic_prefix(database_of(settings.home)) : settings.kafka.prefix;
+}
+
 std::string conninfo_of(const ConnectionParameters& parameters) {
   std::string conninfo;
   for (const auto& [keyword, value] : parameters) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "sidecar/logging.hpp"
+#include "sidecar/publish/settings.hpp"
 
 namespace anabranch {
 
@@ -25,6 +26,9 @@ struct Settings {
   std::chrono::milliseconds batch_interval_max{1000};
   int fill_workers_max = 2;
 
+  bool log_is_kafka = false;  // log = "kafka"
+  KafkaSettings kafka;
+
   LogFormat log_format = LogFormat::text;
   LogLevel log_level = LogLevel::info;
 };
@@ -34,6 +38,9 @@ std::string database_of(const ConnectionParameters& home);
 
 // The slot in use: the one that was set, else the database's default.
 std::string slot_of(const Settings& settings);
+
+// What the topics' names begin with: what was set, else the database's name as far as it can stand there.
+std::string topic_prefix_of(const Settings& settings);
 
 // The parameters as a connection string, quoted by libpq's rules. Holds the password where they do.
 std::string conninfo_of(const ConnectionParameters& parameters);

@@ -16,7 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Between the two looks that rates are made from, and that a lag has to last.
+// Between the two looks that rates are made from.
 constexpr auto second_look = 500ms;
 constexpr auto response_max = 10s;
 
@@ -58,9 +58,6 @@ class Watcher {
         if (earlier_->facts.source && earlier_->facts.source->sidecar_running) std::this_thread::sleep_for(second_look);
       }
       auto now = look(*connection_);
-      if (earlier_->facts.source && now.facts.source)
-        now.facts.source->current_age = later_of(*earlier_->facts.source, *now.facts.source,
-                                                 std::chrono::duration_cast<milliseconds>(now.at - earlier_->at));
       const auto findings = judge(now.facts, settings_.wal_keep_limit_bytes);
       const auto rates = rates_between(*earlier_, now);
       print(now.facts, rates, findings);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "sidecar/cli/names.hpp"
+
 namespace anabranch {
 namespace {
 
@@ -41,7 +43,7 @@ void read_source(Connection& connection, StatusFacts& facts) {
     applied,
     confirmed,
     lag,
-    current_age,
+    source_lag,
     wal_status,
     kept,
     left,
@@ -56,9 +58,9 @@ void read_source(Connection& connection, StatusFacts& facts) {
     transactions
   };
   const auto row = connection.exec(
-      "SELECT s.name, s.slot, s.publication, s.lsn, s.confirmed_lsn, greatest(s.lag_bytes, 0), " +
-      age("s.current_as_of") +
-      ", coalesce(s.wal_status, ''), coalesce(s.kept_wal_bytes, 0), k.safe_wal_size, s.slot_active,"
+      "SELECT s.name, s.slot, s.publication, s.lsn, s.confirmed_lsn, greatest(s.lag_bytes, 0),"
+      " (extract(epoch FROM s.lag) * 1000)::bigint, coalesce(s.wal_status, ''), coalesce(s.kept_wal_bytes, 0), "
+      "k.safe_wal_size, s.slot_active,"
       " coalesce(s.sidecar_running, false), " +
       age("s.seen_at") + ", " + age("s.started_at") +
       ", coalesce(s.sidecar_host, ''), coalesce(s.sidecar_pid, 0), coalesce(s.sidecar_version, ''), s.applied_rows,"
@@ -72,7 +74,7 @@ void read_source(Connection& connection, StatusFacts& facts) {
   source.applied = row.lsn(0, applied);
   source.confirmed = row.optional_lsn(0, confirmed);
   source.lag_bytes = row.integer(0, lag);
-  source.current_age = optional_age(row, 0, current_age);
+  source.lag = optional_age(row, 0, source_lag);
   source.wal_status = row.text(0, wal_status);
   source.kept_wal_bytes = row.integer(0, kept);
   source.wal_left_bytes = optional_integer(row, 0, left);
@@ -85,6 +87,32 @@ void read_source(Connection& connection, StatusFacts& facts) {
   source.sidecar_version = row.text(0, version);
   source.applied_rows = row.integer(0, rows);
   source.applied_transactions = row.integer(0, transactions);
+}
+
+void read_publishers(Connection& connection, StatusFacts& facts) {
+  const auto rows = connection.exec(
+      "SELECT source, prefix, cluster_id, state, coalesce(reason, ''), running, lsn, greatest(lag_bytes, 0), records,"
+      " transactions, dead_letters, " +
+      age("seen_at") + ", " + age("started_at") +
+      ", coalesce(sidecar_host, ''), coalesce(sidecar_pid, 0) FROM anabranch.publishers ORDER BY source");
+  for (size_t row = 0; row < rows.rows(); ++row) {
+    auto& publisher = facts.publishers.emplace_back();
+    publisher.source = rows.text(row, 0);
+    publisher.prefix = rows.text(row, 1);
+    publisher.cluster_id = rows.text(row, 2);
+    publisher.state = rows.text(row, 3);
+    publisher.reason = rows.text(row, 4);
+    publisher.running = rows.boolean(row, 5);
+    publisher.published = rows.lsn(row, 6);
+    publisher.lag_bytes = rows.integer(row, 7);
+    publisher.records = rows.integer(row, 8);
+    publisher.transactions = rows.integer(row, 9);
+    publisher.dead_letters = rows.integer(row, 10);
+    publisher.seen_age = milliseconds(rows.integer(row, 11));
+    publisher.running_for = milliseconds(rows.integer(row, 12));
+    publisher.host = rows.text(row, 13);
+    publisher.pid = rows.integer(row, 14);
+  }
 }
 
 void read_copies(Connection& connection, StatusFacts& facts) {
@@ -135,27 +163,16 @@ void read_copies(Connection& connection, StatusFacts& facts) {
   }
 }
 
-// The session whose snapshot is oldest. A role without pg_read_all_stats sees only its own sessions' transactions; the
-// extension's function, which may see all, then says who without the query.
+// Its query only where this role may see it.
 void read_holder(Connection& connection, StatusFacts& facts) {
-  const auto seen = connection.exec(
-      "SELECT pg_catalog.format('process %s of role %I (%s)', pid, usename,"
-      "         coalesce(nullif(application_name, ''), backend_type)), " +
-      age("xact_start") +
-      ", coalesce(pg_catalog.left(pg_catalog.regexp_replace(query, '\\s+', ' ', 'g'), 200), ''),"
-      " pg_catalog.format('SELECT pg_terminate_backend(%s)', pid)"
-      " FROM pg_catalog.pg_stat_activity WHERE backend_xmin IS NOT NULL AND datname = pg_catalog.current_database()"
-      " AND backend_type <> 'walsender' AND xact_start < pg_catalog.clock_timestamp() - interval '1 minute'"
-      " ORDER BY pg_catalog.age(backend_xmin) DESC, xact_start LIMIT 1");
-  if (seen.rows() > 0) {
-    facts.holder = {std::string(seen.text(0, 0)), milliseconds(seen.integer(0, 1)), std::string(seen.text(0, 2)),
-                    std::string(seen.text(0, 3))};
-    return;
-  }
-  const auto told = connection.exec("SELECT holder, " + age("since") +
-                                    ", remedy FROM anabranch.snapshot_holder() WHERE holder IS NOT NULL");
-  if (told.rows() > 0)
-    facts.holder = {std::string(told.text(0, 0)), milliseconds(told.integer(0, 1)), {}, std::string(told.text(0, 2))};
+  const auto held = connection.exec(
+      "SELECT h.holder, " + age("h.since") +
+      ", coalesce(pg_catalog.left(pg_catalog.regexp_replace(a.query, '\\s+', ' ', 'g'), 200), ''), h.remedy"
+      " FROM anabranch.snapshot_holder() AS h LEFT JOIN pg_catalog.pg_stat_activity AS a"
+      "   ON a.pid = h.pid AND a.query <> '<insufficient privilege>' WHERE h.holder IS NOT NULL");
+  if (held.rows() > 0)
+    facts.holder = {std::string(held.text(0, 0)), milliseconds(held.integer(0, 1)), std::string(held.text(0, 2)),
+                    std::string(held.text(0, 3))};
 }
 
 void read_prepared(Connection& connection, StatusFacts& facts) {
@@ -182,23 +199,36 @@ void read_fill_slots(Connection& connection, StatusFacts& facts) {
         {std::string(rows.text(row, 0)), rows.integer(row, 1), rows.boolean(row, 2), rows.boolean(row, 3)});
 }
 
-}  // namespace
-
-std::optional<milliseconds> later_of(const SourceStatus& first, const SourceStatus& second, milliseconds elapsed) {
-  if (!first.current_age || first.sidecar_pid != second.sidecar_pid) return second.current_age;
-  const auto aged = *first.current_age + elapsed;
-  return second.current_age ? std::min(*second.current_age, aged) : aged;
+// How bad it all is, in the extension's judgement.
+void read_findings(Connection& connection, StatusFacts& facts) {
+  const auto rows = connection.exec(
+      "SELECT kind = 'copy', level, subject, problem, coalesce(remedy, '') FROM anabranch.findings WHERE level <> "
+      "'ok'");
+  for (size_t row = 0; row < rows.rows(); ++row) {
+    const Severity severity = rows.text(row, 1) == "warning" ? Severity::warning : Severity::critical;
+    if (rows.boolean(row, 0)) {
+      const auto copy = std::find_if(facts.copies.begin(), facts.copies.end(),
+                                     [&](const CopyStatus& one) { return one.name == rows.text(row, 2); });
+      if (copy != facts.copies.end()) copy->severity = severity;
+    }
+    facts.findings.push_back(
+        {severity, printable(rows.text(row, 2)), printable(rows.text(row, 3)), printable(rows.text(row, 4))});
+  }
 }
+
+}  // namespace
 
 StatusFacts read_status(Connection& connection) {
   StatusFacts facts;
   read_server(connection, facts);
   if (facts.extension_version.empty()) return facts;
   read_source(connection, facts);
+  read_publishers(connection, facts);
   read_copies(connection, facts);
   read_holder(connection, facts);
   read_prepared(connection, facts);
   read_fill_slots(connection, facts);
+  read_findings(connection, facts);
   return facts;
 }
 

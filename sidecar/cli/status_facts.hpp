@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sidecar/cli/finding.hpp"
 #include "sidecar/pg/connection.hpp"
 
 namespace anabranch {
@@ -17,12 +18,10 @@ struct SourceStatus {
   std::string name;
   std::string slot;
   std::string publication;
-  Lsn applied;                   // end of what all live copies hold
-  std::optional<Lsn> confirmed;  // what the slot may forget; nullopt: no such slot
-  int64_t lag_bytes = 0;         // WAL written since `applied`, of whatever kind
-  // Everything committed longer ago is in all live copies; nullopt: nothing has been applied yet. Now and then, for
-  // some milliseconds, the server can tell only an older moment than it could before: see later_of().
-  std::optional<milliseconds> current_age;
+  Lsn applied;                            // end of what all live copies hold
+  std::optional<Lsn> confirmed;           // what the slot may forget; nullopt: no such slot
+  int64_t lag_bytes = 0;                  // WAL written since `applied`, of whatever kind
+  std::optional<milliseconds> lag;        // of the live copies; 0 when level, nullopt: nothing has been applied yet
   std::string wal_status;                 // of the slot; empty: no such slot
   int64_t kept_wal_bytes = 0;             // by the slot
   std::optional<int64_t> wal_left_bytes;  // until the server gives up the slot; nullopt: no bound
@@ -37,10 +36,27 @@ struct SourceStatus {
   int64_t applied_transactions = 0;
 };
 
+// What is published to Kafka.
+struct PublisherStatus {
+  std::string source, prefix, cluster_id;
+  std::string state;                      // starting, waiting, publishing, stopped
+  std::string reason;                     // why it waits or has stopped; empty where all is well
+  bool running = false;                   // a sign of life within 20 s
+  Lsn published;                          // end of what is known to be in the topics
+  int64_t lag_bytes = 0;                  // WAL written since, of whatever kind
+  int64_t records = 0, transactions = 0;  // written since it started
+  int64_t dead_letters = 0;               // values too large for their topics
+  milliseconds seen_age{0};
+  milliseconds running_for{0};
+  std::string host;
+  int64_t pid = 0;
+};
+
 struct CopyStatus {
   std::string name;  // qualified and quoted
   std::string owner;
   std::string state;
+  Severity severity = Severity::ok;
   bool pause_requested = false;
   std::string copy_class;
   std::optional<Lsn> lsn;
@@ -83,14 +99,13 @@ struct StatusFacts {
   std::string extension_version;  // empty: not in this database
   bool in_recovery = false;
   std::optional<SourceStatus> source;  // nullopt: no sidecar has run yet
+  std::vector<PublisherStatus> publishers;
   std::vector<CopyStatus> copies;
   std::optional<SnapshotHolder> holder;  // the oldest, if older than a minute
   std::vector<PreparedTransaction> prepared;
   std::vector<FillSlot> fill_slots;
+  std::vector<Finding> findings;  // as the extension judges
 };
-
-// What is known after two looks, the second `elapsed` after the first: how current copies were does not fall back.
-std::optional<milliseconds> later_of(const SourceStatus& first, const SourceStatus& second, milliseconds elapsed);
 
 // Reads all that. Throws PgError; SQLSTATE 42501 where the role is no member of anabranch_monitor.
 StatusFacts read_status(Connection& connection);

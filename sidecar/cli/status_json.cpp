@@ -1,6 +1,5 @@
 #include <nlohmann/json.hpp>
 
-#include "sidecar/cli/status_judge.hpp"
 #include "sidecar/cli/status_screen.hpp"
 
 namespace anabranch {
@@ -30,7 +29,7 @@ Json source_json(const SourceStatus& source, const std::optional<Rates>& rates) 
           {"applied_lsn", source.applied.to_string()},
           {"confirmed_lsn", optional(source.confirmed)},
           {"lag_bytes", source.lag_bytes},
-          {"lag_ms", optional(lag_of(source))},
+          {"lag_ms", optional(source.lag)},
           {"wal_status", text_or_null(source.wal_status)},
           {"kept_wal_bytes", source.kept_wal_bytes},
           {"wal_left_bytes", optional(source.wal_left_bytes)},
@@ -47,11 +46,29 @@ Json source_json(const SourceStatus& source, const std::optional<Rates>& rates) 
           {"transactions_per_second", rates ? Json(rates->transactions) : Json(nullptr)}};
 }
 
+Json publisher_json(const PublisherStatus& publisher) {
+  return {{"source", publisher.source},
+          {"prefix", publisher.prefix},
+          {"cluster_id", text_or_null(publisher.cluster_id)},
+          {"state", publisher.state},
+          {"reason", text_or_null(publisher.reason)},
+          {"running", publisher.running},
+          {"published_lsn", publisher.published.to_string()},
+          {"lag_bytes", publisher.lag_bytes},
+          {"records", publisher.records},
+          {"transactions", publisher.transactions},
+          {"dead_letters", publisher.dead_letters},
+          {"seen_ms_ago", publisher.seen_age.count()},
+          {"running_ms", publisher.running_for.count()},
+          {"host", text_or_null(publisher.host)},
+          {"pid", publisher.pid}};
+}
+
 Json copy_json(const CopyStatus& copy) {
   return {{"name", copy.name},
           {"owner", copy.owner},
           {"state", copy.state},
-          {"severity", to_string(severity_of(copy))},
+          {"severity", to_string(copy.severity)},
           {"pause_requested", copy.pause_requested},
           {"class", copy.copy_class},
           {"lsn", optional(copy.lsn)},
@@ -79,11 +96,13 @@ std::string status_json(const StatusFacts& facts, const std::optional<Rates>& ra
                {"time", facts.time},
                {"standby", facts.in_recovery},
                {"source", facts.source ? source_json(*facts.source, rates) : Json(nullptr)},
+               {"publishers", Json::array()},
                {"copies", Json::array()},
                {"fill_slots", Json::array()},
                {"prepared_transactions", Json::array()},
                {"snapshot_holder", nullptr},
                {"findings", Json::array()}};
+  for (const auto& publisher : facts.publishers) json["publishers"].push_back(publisher_json(publisher));
   for (const auto& copy : facts.copies) json["copies"].push_back(copy_json(copy));
   for (const auto& slot : facts.fill_slots)
     json["fill_slots"].push_back({{"name", slot.name},

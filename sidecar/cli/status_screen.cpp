@@ -72,8 +72,26 @@ std::string position_text(const SourceStatus& source) {
                      source.confirmed ? source.confirmed->to_string() : "-");
 }
 
+// What is published, how far, and since when; why not is a finding below.
+std::string publisher_lines(const PublisherStatus& publisher) {
+  const bool is_alive = publisher.running && publisher.state != "stopped";
+  auto text = labelled("publisher",
+                       fmt::format("{}: topics {}.* in cluster {}", is_alive ? publisher.state : std::string("stopped"),
+                                   printable(publisher.prefix), printable(publisher.cluster_id)));
+  text += labelled("", is_alive ? fmt::format("on {}, process {}, for {}", printable(publisher.host), publisher.pid,
+                                              format_duration(publisher.running_for))
+                                : fmt::format("last seen {} ago on {}, process {}", format_duration(publisher.seen_age),
+                                              printable(publisher.host), publisher.pid));
+  auto position = fmt::format("published {}, {} behind; {} in {}", publisher.published.to_string(),
+                              format_bytes(publisher.lag_bytes), format_count(publisher.records, "record"),
+                              format_count(publisher.transactions, "transaction"));
+  if (publisher.dead_letters > 0)
+    position += fmt::format("; {} too large", format_count(publisher.dead_letters, "value"));
+  return text + labelled("", position);
+}
+
 std::string lag_text(const SourceStatus& source, const std::optional<Rates>& rates) {
-  const auto lag = lag_of(source);
+  const auto lag = source.lag;
   auto text = fmt::format("{}, {}", format_bytes(source.lag_bytes),
                           !lag               ? std::string("nothing applied yet")
                           : lag->count() > 0 ? format_duration(*lag)
@@ -95,7 +113,7 @@ std::string doing(const CopyStatus& copy) {
   }
   if (copy.state == "waiting") return "waits to be filled";
   if (copy.state == "catching_up") return "applies what was written during the fill";
-  if (severity_of(copy) != Severity::ok) return "see below";
+  if (copy.severity != Severity::ok) return "see below";
   return {};
 }
 
@@ -112,12 +130,12 @@ std::string copy_lines(const std::vector<CopyStatus>& copies) {
                                lag_columns, "rows", "progress"));
   auto sorted = copies;
   std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const auto& a, const auto& b) { return worse(severity_of(b), severity_of(a)); });
+                   [](const auto& a, const auto& b) { return worse(b.severity, a.severity); });
   size_t hidden = 0;
   for (size_t i = 0; i < sorted.size(); ++i) {
     const auto& copy = sorted[i];
     // Those that need somebody's attention, or are on their way, are always shown.
-    if (sorted.size() - hidden > copies_listed_max && copy.state == "live" && severity_of(copy) == Severity::ok)
+    if (sorted.size() - hidden > copies_listed_max && copy.state == "live" && copy.severity == Severity::ok)
       ++hidden;
     else
       text += copy_line(copy);
@@ -146,6 +164,8 @@ std::string status_screen(const StatusFacts& facts, const std::optional<Rates>& 
       screen += labelled("fill slot", fmt::format("{}; {} of WAL kept", slot.name, format_bytes(slot.kept_wal_bytes)));
     screen += '\n';
   }
+  for (const auto& publisher : facts.publishers) screen += publisher_lines(publisher);
+  if (!facts.publishers.empty()) screen += '\n';
   if (facts.copies.empty())
     screen += facts.extension_version.empty() ? "" : "no copies yet: SELECT anabranch.create_aggregate_table(...)\n";
   else

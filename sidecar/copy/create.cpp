@@ -7,28 +7,25 @@
 //      the stream counts when its row lies in a chunk that has been read and its transaction is not visible in that
 //      chunk's S_c. A change to a row not read yet does not count: by rule V it is visible to the S_c of the chunk that
 //      will hold it.
-//   4. When the last chunk has been read, L is the WAL's insert position: every transaction visible in any S_c ends at
-//   or
-//      before it. Once the copy is at L, changes count as they come.
+//   4. When the last chunk has been read, the level is the WAL's insert position: every transaction visible in any S_c
+//      ends at or before it. Once the copy is there, changes count as they come.
 //   5. When the copy is level with the main applier it is offered to it at the position recorded. The main applier
-//   takes
-//      it between two batches if it is not further itself, shows its rows, and skips for it what it has already.
+//      takes it between two batches if it is not further itself, shows its rows, and skips for it what it has already.
 //   6. The slot is dropped.
-// Everything that matters is recorded with the data: a worker that is cut off goes on in step 3 or 5. A copy that fell
-// behind (paused, or its table was locked) goes through steps 1, 5 and 6 alone, if its slot still reaches back far
-// enough.
+// Where copies are fed from Kafka they are filled just the same, from a slot: the topics may not hold all that the
+// tables do. One that fell behind reads the topics from its own position instead, and needs no slot; where they do not
+// go back to it, it is filled anew. Everything that matters is recorded with the data: a worker that is cut off goes on
+// in step 3 or 5. A copy that fell behind (paused, or its table was locked) goes through steps 1, 5 and 6 alone, if its
+// slot still reaches back far enough.
 #include "sidecar/copy/create.hpp"
 
 #include <algorithm>
 #include <chrono>
-#include <stdexcept>
 
-#include "sidecar/apply/batch.hpp"
-#include "sidecar/apply/confirm.hpp"
 #include "sidecar/apply/failure.hpp"
-#include "sidecar/apply/isolate.hpp"
+#include "sidecar/copy/copy_stream.hpp"
+#include "sidecar/copy/fill_slot.hpp"
 #include "sidecar/failpoint.hpp"
-#include "sidecar/log/slot_log.hpp"
 #include "sidecar/logging.hpp"
 
 namespace anabranch {
@@ -39,97 +36,12 @@ using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
-constexpr milliseconds lock_wait_max = 10s;  // for a table of the copy that a user holds
 constexpr milliseconds chunk_time_target = 250ms;
 constexpr std::size_t chunk_rows_at_start = 5'000;
 constexpr std::size_t chunk_rows_min = 500;
 constexpr std::size_t chunk_rows_max = 500'000;
 constexpr milliseconds report_interval = 5s;
-constexpr milliseconds idle_record_interval = 1s;
-constexpr milliseconds idle_wait = 50ms;
-constexpr milliseconds hidden_wait = 20ms;
 constexpr milliseconds join_retry_wait = 200ms;
-constexpr int apply_attempts_max = 10;
-constexpr milliseconds apply_retry_wait = 100ms;
-constexpr int drop_attempts_max = 50;
-constexpr milliseconds drop_retry_wait = 100ms;
-
-// Somebody else has moved the copy: another sidecar, or a worker that was thought dead.
-struct CopyMoved : std::runtime_error {
-  explicit CopyMoved(const std::string& name) : std::runtime_error("another worker has moved the copy " + name) {}
-};
-
-// What a slot says of itself.
-struct SlotState {
-  bool exists = false;
-  bool lost = false;
-  Lsn confirmed;
-};
-
-SlotState read_slot(Connection& connection, const std::string& slot) {
-  const Result result = connection.exec(
-      "SELECT confirmed_flush_lsn, coalesce(wal_status = 'lost', false) FROM pg_replication_slots WHERE slot_name = $1",
-      Parameters().text(slot));
-  if (result.rows() == 0) return {};
-  return SlotState{true, result.boolean(0, 1), result.optional_lsn(0, 0).value_or(Lsn{})};
-}
-
-// The walsender that used the slot last may need a moment to go.
-void drop_slot(Connection& connection, const std::string& slot, const Stop* stop) {
-  for (int attempt = 1;; ++attempt) {
-    try {
-      connection.exec("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1",
-                      Parameters().text(slot));
-      return;
-    } catch (const PgError& error) {
-      if (error.sqlstate() != "55006" || stop == nullptr || attempt >= drop_attempts_max) throw;
-      if (stop->wait(drop_retry_wait)) throw Interrupted();
-    }
-  }
-}
-
-ConnectOptions worker_options(const WorkerContext& context) {
-  ConnectOptions options;
-  options.conninfo = context.settings.conninfo;
-  options.application_name = "anabranch worker";
-  options.synchronous_commit = "off";
-  options.settings = {{"lock_timeout", std::to_string(lock_wait_max.count())}};
-  options.stop = &context.stop;
-  return options;
-}
-
-SlotLogOptions log_options(const WorkerContext& context, const std::string& slot) {
-  SlotLogOptions options;
-  options.connect = worker_options(context);
-  options.slot = slot;
-  options.publication = context.settings.publication;
-  options.skip_origins = replication_origins(context.settings);
-  options.queue_bytes_max = context.settings.queue_bytes_max;
-  options.value_bytes_max = context.settings.value_bytes_max;
-  return options;
-}
-
-// A batch of one copy: its position moves, and nobody else's.
-class CopyScope : public BatchScope {
- public:
-  CopyScope(const CopyRow& copy, const SourceToken& token) : copy_(copy), token_(token) {}
-
-  void open(Session& session) override {
-    session.begin();
-    if (session.begin_copy_batch(copy_.oid, token_) != position_) throw CopyMoved(copy_.name);
-  }
-  void send_close(Session& session, const BatchEnd& end) override {
-    session.send_set_copy_position(copy_.oid, end.lsn);
-  }
-
-  void move_to(Lsn position) { position_ = position; }
-  Lsn position() const { return *position_; }
-
- private:
-  const CopyRow& copy_;
-  const SourceToken& token_;
-  std::optional<Lsn> position_;
-};
 
 class Creation {
  public:
@@ -138,57 +50,67 @@ class Creation {
         session_(worker_options(context)),
         copy_(std::move(copy)),
         slot_(fill_slot_name(context.settings.slot, copy_.id)),
-        scope_(copy_, context.token) {}
+        stream_(context_, session_, copy_, slot_) {}
 
   void run();
 
  private:
   bool read_copy();
-  void prepare();
-  void copy_main_slot();
-  bool keeps(Lsn position);
+  bool from_topics();
+  bool prepare();
+  bool go_on_from(Lsn position);
+  void renew_slot();
   void start_fill();
-  void start_log();
   void fill();
   bool fill_one_chunk();
-  bool stream(milliseconds time);
-  bool step();
-  bool decide(const CopyFailure& failure);
   void catch_up_and_join();
-  void record_idle();
   bool join();
-  void set_aside(const SetAside& aside);
-  void confirm();
   void report(bool now);
 
   const WorkerContext& context_;
   Session session_;
   CopyRow copy_;
   const std::string slot_;
-  CopyScope scope_;
-  std::optional<AckSet> ack_;
-  std::optional<SlotLog> log_;
-  std::optional<Batches> batches_;
-  bool filling_ = false;
-  bool over_ = false;  // set aside, or not ours any more
-  Lsn level_;          // L of step 4; changes are counted by chunk until then
+  CopyStream stream_;
   std::size_t chunk_rows_ = chunk_rows_at_start;
   int64_t rows_ = 0, rows_total_ = 0;
-  Clock::time_point started_ = Clock::now(), reported_ = started_, recorded_ = started_;
+  Clock::time_point started_ = Clock::now(), reported_ = started_;
 };
 
 void Creation::run() {
   session_.prepare();
   session_.take_origin(context_.origin);
   if (!read_copy()) return;
-  if (copy_.problem) return set_aside(SetAside{copy_.oid, "failed", copy_.lsn, "42501", copy_.problem, std::nullopt});
-  prepare();
-  start_log();
-  if (filling_) fill();
-  if (!over_) catch_up_and_join();
-  log_->stop();
-  drop_slot(session_.connection(), slot_, &context_.stop);
+  if (copy_.problem)
+    return stream_.set_aside(SetAside{copy_.oid, "failed", copy_.lsn, "42501", copy_.problem, std::nullopt});
+  if (!from_topics()) {
+    const bool to_fill = prepare();
+    stream_.start();
+    if (to_fill) fill();
+    if (!stream_.over()) catch_up_and_join();
+  }
+  stream_.stop();
+  drop_fill_slot(session_.connection(), slot_, &context_.stop);
   failpoint("fill_slot_dropped");
+}
+
+// Catches up from the topics. False when it has to be done otherwise: nothing has been done then.
+bool Creation::from_topics() {
+  if (!context_.settings.kafka || copy_.state != "catching_up" || !copy_.lsn) return false;
+  log_info("bringing a copy level from the topics", {{"copy", copy_.name}, {"lsn", *copy_.lsn}});
+  stream_.move_to(*copy_.lsn);
+  try {
+    stream_.start(true);
+    catch_up_and_join();
+    return true;
+  } catch (const LogError& error) {
+    if (error.kind() != LogError::Kind::gap) throw;
+    log_warning("the topics do not reach back to a copy any more, filling it anew",
+                {{"copy", copy_.name}, {"lsn", stream_.position()}, {"error", error.what()}});
+  }
+  stream_.abandon();
+  copy_.state = "waiting";
+  return false;
 }
 
 // As it is recorded now; false when there is nothing to do.
@@ -201,68 +123,50 @@ bool Creation::read_copy() {
   return false;
 }
 
-void Creation::prepare() {
+// Makes slot and position ready. True when rows are to be read, false when the copy only fell behind.
+bool Creation::prepare() {
   if (copy_.state == "catching_up" && copy_.lsn) {
-    if (!keeps(*copy_.lsn)) {
-      drop_slot(session_.connection(), slot_, &context_.stop);
-      copy_main_slot();
-    }
-    if (keeps(*copy_.lsn)) {
-      scope_.move_to(*copy_.lsn);
+    if (!slot_keeps(session_.connection(), slot_, *copy_.lsn)) renew_slot();
+    if (go_on_from(*copy_.lsn)) {
       log_info("bringing a copy level", {{"copy", copy_.name}, {"lsn", *copy_.lsn}});
-      return;
+      return false;
     }
     log_warning("the log does not reach back to a copy any more, filling it anew",
                 {{"copy", copy_.name}, {"lsn", *copy_.lsn}});
   }
-  filling_ = true;
-  if (copy_.state == "filling" && copy_.lsn && keeps(*copy_.lsn)) {
-    scope_.move_to(*copy_.lsn);
+  stream_.count_by_chunk();
+  if (copy_.state == "filling" && copy_.lsn && go_on_from(*copy_.lsn)) {
     log_info("going on with the fill of a copy", {{"copy", copy_.name}, {"lsn", *copy_.lsn}});
-    return;
+    return true;
   }
-  drop_slot(session_.connection(), slot_, &context_.stop);
-  copy_main_slot();
+  renew_slot();
   start_fill();
+  return true;
 }
 
-bool Creation::keeps(Lsn position) {
-  const SlotState slot = read_slot(session_.connection(), slot_);
-  return slot.exists && !slot.lost && slot.confirmed <= position;
+bool Creation::go_on_from(Lsn position) {
+  if (!slot_keeps(session_.connection(), slot_, position)) return false;
+  stream_.move_to(position);
+  return true;
 }
 
-void Creation::copy_main_slot() {
-  session_.connection().exec("SELECT pg_copy_logical_replication_slot($1::name, $2::name, false)",
-                             Parameters().text(context_.settings.slot).text(slot_));
+void Creation::renew_slot() {
+  drop_fill_slot(session_.connection(), slot_, &context_.stop);
+  make_fill_slot(session_.connection(), context_.settings.slot, slot_);
   failpoint("fill_slot_copied");
 }
 
 void Creation::start_fill() {
   // What the main applier has applied it had seen, so all of it is in any snapshot from now on.
-  const Lsn start = std::max(read_slot(session_.connection(), slot_).confirmed, context_.desk.position());
+  const Lsn start = std::max(confirmed_of(session_.connection(), slot_), context_.desk.position());
   session_.begin();
   session_.begin_copy_batch(copy_.oid, context_.token);
   session_.fill_start(copy_.oid, slot_, start);
   failpoint("fill_start_before_commit");
   session_.commit();
-  scope_.move_to(start);
+  stream_.move_to(start);
   log_info("filling a copy", {{"copy", copy_.name}, {"lsn", start}, {"slot", slot_}});
   failpoint("fill_started");
-}
-
-void Creation::start_log() {
-  const Lsn position = scope_.position();
-  ack_.emplace(read_slot(session_.connection(), slot_).confirmed, position);
-  log_.emplace(log_options(context_, slot_));
-  WantedColumns wanted;
-  for (const CopySource& source : copy_.sources) wanted[source.relation] = source.columns;
-  log_->want(std::move(wanted));
-  log_->start(position);
-  BatchOptions options;
-  // Eager: it has to overtake the main applier to be taken over.
-  options.size.interval_min = options.size.interval_max = 0ms;
-  options.size.rows_max = context_.settings.batch_rows_max;
-  batches_.emplace(session_, *log_, scope_, options);
 }
 
 void Creation::fill() {
@@ -277,9 +181,9 @@ void Creation::fill() {
         return oids + "}";
       }()));
   rows_total_ = total.integer(0, 0);
-  while (!over_ && fill_one_chunk()) report(false);
-  if (over_) return;
-  level_ = session_.wal_status().inserted;
+  while (!stream_.over() && fill_one_chunk()) report(false);
+  if (stream_.over()) return;
+  stream_.set_level(session_.wal_status().inserted);
   report(true);
   failpoint("fill_complete");
 }
@@ -289,7 +193,7 @@ bool Creation::fill_one_chunk() {
   const Clock::time_point begin = Clock::now();
   FilledChunk chunk;
   try {
-    scope_.open(session_);
+    stream_.open();
     chunk = session_.fill_chunk(copy_.oid, chunk_rows_);
     failpoint("fill_chunk_before_commit");
     session_.commit();
@@ -298,8 +202,8 @@ bool Creation::fill_one_chunk() {
     const Verdict kind = verdict(error);
     if (kind != Verdict::failed && kind != Verdict::stale) throw;
     session_.rollback();
-    set_aside(SetAside{copy_.oid, kind == Verdict::stale ? "stale" : "failed", scope_.position(), error.sqlstate(),
-                       error.message(), std::nullopt});
+    stream_.set_aside(SetAside{copy_.oid, kind == Verdict::stale ? "stale" : "failed", stream_.position(),
+                               error.sqlstate(), error.message(), std::nullopt});
     return false;
   }
   rows_ += chunk.rows;
@@ -309,123 +213,22 @@ bool Creation::fill_one_chunk() {
       std::clamp(std::chrono::duration<double>(chunk_time_target) / std::chrono::duration<double>(took), 0.5, 2.0);
   chunk_rows_ =
       std::clamp(static_cast<std::size_t>(static_cast<double>(chunk_rows_) * scale), chunk_rows_min, chunk_rows_max);
-  stream(duration_cast<milliseconds>(took));
-  return !over_;
-}
-
-// Applies what the log has for about `time`; returns early, with true, when it has nothing more.
-bool Creation::stream(milliseconds time) {
-  const Clock::time_point until = Clock::now() + time;
-  do {
-    if (!batches_->gather(0ms) && batches_->pending().empty()) return true;
-    if (!step()) return false;
-  } while (!over_ && Clock::now() < until);
-  return false;
-}
-
-// One batch. False when it must wait for a transaction to become visible, or there was none.
-bool Creation::step() {
-  for (int attempt = 1;; ++attempt) {
-    switch (
-        batches_->step({copy_.plan(scope_.position(), scope_.position() < level_ || (filling_ && !level_.valid()))})) {
-      case Batches::Outcome::nothing:
-      case Batches::Outcome::hidden:
-        return false;
-      case Batches::Outcome::applied:
-        scope_.move_to(batches_->end().lsn);
-        confirm();
-        if (!batches_->set_aside().empty()) {
-          const SetAside& aside = batches_->set_aside().front();
-          log_warning("a copy was set aside",
-                      {{"copy", copy_.name}, {"state", aside.state}, {"reason", aside.reason.value_or("")}});
-          over_ = true;
-        }
-        failpoint("fill_batch_committed");
-        return !over_;
-      case Batches::Outcome::failed:
-        if (decide(batches_->failure()) || attempt >= apply_attempts_max) throw PgError(batches_->failure().error);
-        if (over_) return false;
-        if (context_.stop.wait(apply_retry_wait)) throw Interrupted();
-        break;
-    }
-  }
-}
-
-// What becomes of the copy after its statement failed: again shortly (false), set aside (over_), or a new session
-// (true).
-bool Creation::decide(const CopyFailure& failure) {
-  switch (verdict(failure.error)) {
-    case Verdict::retry:
-    case Verdict::locked:
-      return !batches_->repeatable();
-    case Verdict::failed:
-    case Verdict::stale:
-      break;
-    default:
-      return true;
-  }
-  const CopyPlan plan = copy_.plan(scope_.position(), filling_);
-  if (batches_->repeatable()) {
-    const std::optional<SetAside> aside = isolate(session_, scope_, plan, batches_->pieces());
-    if (!aside) return true;
-    log_warning("a copy was set aside", {{"copy", copy_.name},
-                                         {"state", aside->state},
-                                         {"sqlstate", failure.error.sqlstate()},
-                                         {"error", failure.error.message()},
-                                         {"lsn", aside->failed_lsn.value_or(Lsn{})}});
-    over_ = true;
-  } else {
-    set_aside(SetAside{copy_.oid, "failed", scope_.position(), failure.error.sqlstate(), failure.error.message(),
-                       std::nullopt});
-  }
-  return false;
-}
-
-void Creation::set_aside(const SetAside& aside) {
-  session_.begin();
-  session_.begin_copy_batch(copy_.oid, context_.token);
-  session_.set_aside(aside);
-  session_.commit();
-  over_ = true;
-  log_warning("a copy was set aside", {{"copy", copy_.name},
-                                       {"state", aside.state},
-                                       {"sqlstate", aside.sqlstate.value_or("")},
-                                       {"error", aside.reason.value_or("")}});
-}
-
-void Creation::confirm() {
-  ack_->group().recorded(scope_.position(), batches_->wal().inserted);
-  ack_->group().flushed(batches_->wal().flushed);
-  log_->acknowledge(ack_->confirmable());
+  stream_.run_for(duration_cast<milliseconds>(took));
+  return !stream_.over();
 }
 
 void Creation::catch_up_and_join() {
-  while (!over_) {
+  while (!stream_.over()) {
     if (context_.stop.requested()) throw Interrupted();
-    if (batches_->gather(idle_wait)) {
-      if (!step() && !over_ && batches_->hidden_xid() != 0 && context_.stop.wait(hidden_wait)) throw Interrupted();
-    } else if (batches_->pending().empty()) {
-      record_idle();
-    }
-    if (!over_ && scope_.position() >= std::max(level_, context_.desk.position()) && join()) return;
+    stream_.turn(std::max(stream_.level(), context_.desk.position()));
+    if (!stream_.over() && stream_.position() >= std::max(stream_.level(), context_.desk.position()) && join()) return;
   }
-}
-
-// Nothing comes in; the position moves with the server's WAL.
-void Creation::record_idle() {
-  const Lsn read = log_->read_position();
-  const bool wanted = scope_.position() < std::max(level_, context_.desk.position());
-  if (read <= scope_.position() || (!wanted && Clock::now() < recorded_ + idle_record_interval)) return;
-  batches_->record(read);
-  scope_.move_to(read);
-  recorded_ = Clock::now();
-  confirm();
 }
 
 // Offers the copy to the main applier. True when the work is over.
 bool Creation::join() {
   failpoint("fill_before_join");
-  switch (context_.desk.ask({copy_.oid, scope_.position()}, context_.stop)) {
+  switch (context_.desk.ask({copy_.oid, stream_.position()}, context_.stop)) {
     case JoinDesk::Answer::accepted:
       failpoint("fill_joined");
       return true;
@@ -435,9 +238,8 @@ bool Creation::join() {
       if (context_.stop.wait(join_retry_wait)) throw Interrupted();
       return false;
     case JoinDesk::Answer::refused:
-      break;
+      return true;
   }
-  over_ = true;
   return true;
 }
 
@@ -459,32 +261,6 @@ void Creation::report(bool now) {
 
 void create_copy(const WorkerContext& context, const CopyRow& copy) {
   Creation(context, copy).run();
-}
-
-std::string fill_slot_name(const std::string& slot, int64_t copy_id) {
-  return slot + "_fill_" + std::to_string(copy_id);
-}
-
-void drop_fill_slot(Connection& connection, const std::string& slot) {
-  drop_slot(connection, slot, nullptr);
-}
-
-void drop_orphan_slots(Connection& connection, const std::string& slot, const std::vector<CopyRow>& copies) {
-  const std::string prefix = slot + "_fill_";
-  const Result found = connection.exec(
-      "SELECT slot_name FROM pg_replication_slots WHERE starts_with(slot_name, $1) AND NOT active AND database = "
-      "current_database()",
-      Parameters().text(prefix));
-  for (std::size_t row = 0; row < found.rows(); ++row) {
-    const std::string name(found.text(row, 0));
-    if (name.find_first_not_of("0123456789", prefix.size()) != std::string::npos) continue;
-    const bool needed = std::any_of(copies.begin(), copies.end(), [&](const CopyRow& copy) {
-      return fill_slot_name(slot, copy.id) == name && (copy.state == "filling" || copy.state == "catching_up");
-    });
-    if (needed) continue;
-    drop_slot(connection, name, nullptr);
-    log_info("dropped a slot that no copy needs any more", {{"slot", name}});
-  }
 }
 
 }  // namespace anabranch

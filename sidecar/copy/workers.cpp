@@ -8,6 +8,7 @@
 #include "sidecar/copy/create.hpp"
 #include "sidecar/log/change_log.hpp"
 #include "sidecar/logging.hpp"
+#include "sidecar/thread.hpp"
 
 namespace anabranch {
 namespace {
@@ -65,7 +66,7 @@ void Workers::begin(CopyRow copy, int number) {
   worker->number = number;
   Worker& started = *worker;
   workers_.push_back(std::move(worker));
-  started.thread = std::thread([this, &started] { work(started); });
+  started.thread = start_thread("fill-worker", [this, &started] { work(started); });
 }
 
 // The body of a worker's thread. Nothing may leave it but by being logged: the main applier does not wait for it.

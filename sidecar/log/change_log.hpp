@@ -11,26 +11,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include "decoder/format.hpp"
 #include "sidecar/pg/lsn.hpp"
 
 namespace anabranch {
-
-enum class ReplicaIdentity : uint8_t { by_default = 0, index = 1, full = 2, nothing = 3 };
-
-// How a value stands in a row: the numbers of Encoding in decoder/record.proto, there for good.
-enum class Encoding : uint8_t {
-  text = 0,
-  boolean = 1,
-  integer = 2,
-  oid = 3,
-  float4 = 4,
-  float8 = 5,
-  bytes = 6,
-  date = 7,
-  time = 8,
-  timestamp = 9,
-  raw_text = 10
-};
 
 struct Column {
   uint32_t number = 0;
@@ -41,6 +25,7 @@ struct Column {
   int32_t type_modifier = -1;
   Encoding encoding = Encoding::text;
   bool in_identity = false;
+  bool in_primary_key = false;
 };
 
 // A relation as the log described it last before a change. Immutable; a new description is a new object. The columns
@@ -52,6 +37,7 @@ struct Relation {
   std::string name;
   ReplicaIdentity replica_identity = ReplicaIdentity::by_default;
   std::vector<Column> columns;
+  std::string description;  // the bytes of the Relation message that said all this
 
   // nullptr when there is none.
   const Column* column(uint32_t number) const;
@@ -59,8 +45,8 @@ struct Relation {
   std::string qualified_name() const;
 };
 
-// What an old row holds: the numbers of Before in decoder/record.proto.
-enum class BeforeKind : uint8_t { none = 0, key = 1, full = 2 };
+// The schema of tables whose rows are logical messages (import_stream): only ever inserted, and held by nobody.
+inline constexpr std::string_view stream_schema = "anabranch_stream";
 
 // A column whose value is neither in the row nor NULL: it could not be sent, or is larger than anyone wanted to keep.
 struct Gap {
@@ -85,6 +71,10 @@ struct ChangeDetails {
   bool transactional = false;  // message. Any role can write one: never take it for an order
   std::string_view prefix, content;
   uint64_t omitted_bytes = 0;  // message: size of a content that was too large to be sent; `content` is then empty
+  // Message: why its content is no row of the stream that its prefix names (a dead letter), and which of these it is
+  // within the transaction, from 1; 0: it is none.
+  std::string_view sqlstate, reason;
+  uint64_t rejected = 0;
 };
 
 // One change. `before` and `after` are rows: protobuf messages whose field numbers are Column::number, as the decoder
@@ -106,9 +96,13 @@ struct TransactionPiece {
   Lsn commit_lsn;           // start of the commit record, known from the first piece on. A transaction ends at or
                             // before a position P exactly when its commit record starts before P
   std::string origin;       // name of the replication origin; empty: written there
+  Lsn unit_end;             // where the transaction will end, known from the first piece on
   bool first = false;
+  bool content = false;        // no transaction but rows that existed, which are no changes: only an audit sees them
   std::optional<Lsn> end_lsn;  // set on the last piece: the position of the whole transaction
   uint64_t first_number = 0;   // number within the transaction of the first of `changes`
+  bool has_rejected = false;   // there are messages among the changes that are dead letters
+  int64_t log_offset = -1;     // where it stands in a log that has such places (KafkaLog); -1: none
   std::vector<Change> changes;
   size_t bytes = 0;                                  // memory that the piece keeps, roughly
   std::vector<std::shared_ptr<const void>> storage;  // what the views and the relations point into
@@ -117,7 +111,7 @@ struct TransactionPiece {
 };
 
 // Columns whose values somebody needs, by relation: larger values than one record holds are put together for these
-// only.
+// only. An entry for relation 0 wants every column of every relation.
 using WantedColumns = std::unordered_map<uint32_t, std::vector<uint32_t>>;
 
 // The log cannot be read on, and why. what() names the position and the remedy. Connection failures are PgError

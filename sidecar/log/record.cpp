@@ -1,92 +1,51 @@
 #include "sidecar/log/record.hpp"
 
+#include <array>
 #include <limits>
+#include <span>
 
 #include <fmt/format.h>
 
-#include "decoder/wire.hpp"
+#include "sidecar/log/record_fields.hpp"
 
 namespace anabranch {
 namespace {
 
-using wire::Field;
-using wire::Type;
+using namespace record_fields;
 
-[[noreturn]] void throw_damaged(std::string_view what) {
-  throw LogError(LogError::Kind::damaged, fmt::format("damaged record: {}", what));
-}
-
-// Calls `body` for each field of a message. It passes over a field it does not know: a newer decoder may have added it.
-template <typename Body>
-void read_fields(std::string_view message, std::string_view name, Body body) {
-  wire::Reader reader(message);
-  Field field;
-  while (reader.next(field)) body(field);
-  if (reader.damaged())
-    throw_damaged(fmt::format("{} breaks off or holds no field {} bytes before its end", name, reader.left()));
-}
-
-// The three kinds of value that our records use; another wire type under a known number is damage.
-uint64_t number_of(const Field& field) {
-  if (field.type != Type::varint) throw_damaged(fmt::format("field {} is no number", field.number));
-  return field.value;
-}
-
-std::string_view bytes_of(const Field& field) {
-  if (field.type != Type::bytes) throw_damaged(fmt::format("field {} is no string of bytes", field.number));
-  return field.bytes;
-}
-
-uint32_t number32_of(const Field& field) {
-  const uint64_t value = number_of(field);
-  if (value > std::numeric_limits<uint32_t>::max())
-    throw_damaged(fmt::format("field {} is {}, more than 32 bits", field.number, value));
-  return static_cast<uint32_t>(value);
-}
-
-// A number of an enumeration that ends at `last`.
-template <typename Enum>
-Enum enum_of(const Field& field, Enum last) {
-  const uint64_t value = number_of(field);
-  if (value > static_cast<uint64_t>(last))
-    throw LogError(LogError::Kind::unsupported,
-                   fmt::format("field {} has the value {}, which this version does not know", field.number, value));
-  return static_cast<Enum>(value);
-}
-
-// Protobuf writes repeated numbers packed, and lets a writer choose not to.
-void append_numbers(const Field& field, std::vector<uint32_t>& numbers) {
-  if (field.type == Type::varint) {
-    numbers.push_back(number32_of(field));
-    return;
-  }
-  std::string_view packed = bytes_of(field);
-  while (!packed.empty()) {
-    uint64_t value = 0;
-    size_t used = 0;
-    for (unsigned shift = 0;; shift += 7) {
-      if (used == packed.size() || shift > 28) throw_damaged("a list of numbers breaks off");
-      const auto byte = static_cast<uint8_t>(packed[used++]);
-      value |= uint64_t{byte & 0x7Fu} << shift;
-      if (byte < 0x80) break;
-    }
-    if (value > std::numeric_limits<uint32_t>::max()) throw_damaged("a list of numbers holds one of more than 32 bits");
-    numbers.push_back(static_cast<uint32_t>(value));
-    packed.remove_prefix(used);
-  }
-}
+// Insert and Delete as Update, which has all their fields: the number there of each of theirs, 0 where there is none.
+constexpr auto of_insert = [] {
+  std::array<uint32_t, fields::insert::after_gaps + 1> number{};
+  number[fields::insert::relation] = fields::update::relation;
+  number[fields::insert::after] = fields::update::after;
+  number[fields::insert::after_gaps] = fields::update::after_gaps;
+  return number;
+}();
+constexpr auto of_delete = [] {
+  std::array<uint32_t, fields::remove::before_gaps + 1> number{};
+  number[fields::remove::relation] = fields::update::relation;
+  number[fields::remove::before_kind] = fields::update::before_kind;
+  number[fields::remove::before] = fields::update::before;
+  number[fields::remove::before_gaps] = fields::update::before_gaps;
+  return number;
+}();
+constexpr auto of_update = [] {
+  std::array<uint32_t, fields::update::after_gaps + 1> number{};
+  for (uint32_t one = 0; one < number.size(); ++one) number[one] = one;
+  return number;
+}();
 
 OmittedColumn read_omitted(std::string_view body) {
   OmittedColumn omitted;
   read_fields(body, "Omitted", [&](const Field& field) {
     switch (field.number) {
-      case 1:
+      case fields::omitted::number:
         omitted.number = number32_of(field);
         break;
-      case 2:
+      case fields::omitted::sqlstate:
         omitted.sqlstate = bytes_of(field);
         break;
-      case 3:
+      case fields::omitted::reason:
         omitted.reason = bytes_of(field);
         break;
     }
@@ -97,10 +56,10 @@ OmittedColumn read_omitted(std::string_view body) {
 void read_gaps(std::string_view body, GapsRecord& gaps) {
   read_fields(body, "Gaps", [&](const Field& field) {
     switch (field.number) {
-      case 1:
+      case fields::gaps::fragmented:
         append_numbers(field, gaps.fragmented);
         break;
-      case 2:
+      case fields::gaps::omitted:
         gaps.omitted.push_back(read_omitted(bytes_of(field)));
         break;
     }
@@ -112,29 +71,32 @@ Column read_column(std::string_view body) {
   column.type_modifier = 0;  // proto3 leaves out a field that is 0
   read_fields(body, "Column", [&](const Field& field) {
     switch (field.number) {
-      case 1:
+      case fields::column::number:
         column.number = number32_of(field);
         break;
-      case 2:
+      case fields::column::name:
         column.name = bytes_of(field);
         break;
-      case 3:
+      case fields::column::type_oid:
         column.type_oid = number32_of(field);
         break;
-      case 4:
+      case fields::column::type_schema:
         column.type_schema = bytes_of(field);
         break;
-      case 5:
+      case fields::column::type_name:
         column.type_name = bytes_of(field);
         break;
-      case 6:
+      case fields::column::type_modifier:
         column.type_modifier = static_cast<int32_t>(wire::unzigzag(number_of(field)));
         break;
-      case 7:
+      case fields::column::encoding:
         column.encoding = enum_of(field, Encoding::raw_text);
         break;
-      case 8:
+      case fields::column::in_identity:
         column.in_identity = number_of(field) != 0;
+        break;
+      case fields::column::in_primary_key:
+        column.in_primary_key = number_of(field) != 0;
         break;
     }
   });
@@ -148,7 +110,7 @@ std::optional<RecordView> FrameReader::next() {
   wire::Reader frame(rest_);
   Field record;
   if (!frame.next(record)) throw_damaged(fmt::format("the frame breaks off {} bytes before its end", frame.left()));
-  if (record.number != 1) throw_damaged(fmt::format("the frame has a field {}", record.number));
+  if (record.number != fields::frame::records) throw_damaged(fmt::format("the frame has a field {}", record.number));
   RecordView view;
   view.payload = bytes_of(record);
   rest_.remove_prefix(rest_.size() - frame.left());
@@ -168,20 +130,23 @@ BeginRecord read_begin(std::string_view body) {
   BeginRecord begin;
   read_fields(body, "Begin", [&](const Field& field) {
     switch (field.number) {
-      case 1:
+      case fields::begin::format:
         begin.format = number32_of(field);
         break;
-      case 2:
+      case fields::begin::xid:
         begin.xid = number_of(field);
         break;
-      case 3:
+      case fields::begin::commit_time:
         begin.commit_time = wire::unzigzag(number_of(field));
         break;
-      case 4:
+      case fields::begin::commit_lsn:
         begin.commit_lsn = Lsn(number_of(field));
         break;
-      case 5:
+      case fields::begin::origin:
         begin.origin = bytes_of(field);
+        break;
+      case fields::begin::end_lsn:
+        begin.end_lsn = Lsn(number_of(field));
         break;
     }
   });
@@ -196,13 +161,13 @@ CommitRecord read_commit(std::string_view body) {
   CommitRecord commit;
   read_fields(body, "Commit", [&](const Field& field) {
     switch (field.number) {
-      case 1:
+      case fields::commit::end_lsn:
         commit.end_lsn = Lsn(number_of(field));
         break;
-      case 2:
+      case fields::commit::changes:
         commit.changes = number_of(field);
         break;
-      case 3:
+      case fields::commit::crc:
         if (field.type != Type::fixed32) throw_damaged("the checksum is not 32 bits");
         commit.crc = static_cast<uint32_t>(field.value);
         break;
@@ -216,27 +181,28 @@ Relation read_relation(std::string_view body) {
   Relation relation;
   read_fields(body, "Relation", [&](const Field& field) {
     switch (field.number) {
-      case 1:
+      case fields::relation::oid:
         relation.oid = number32_of(field);
         break;
-      case 2:
+      case fields::relation::generation:
         relation.generation = number32_of(field);
         break;
-      case 3:
+      case fields::relation::schema:
         relation.schema = bytes_of(field);
         break;
-      case 4:
+      case fields::relation::name:
         relation.name = bytes_of(field);
         break;
-      case 5:
+      case fields::relation::replica_identity:
         relation.replica_identity = enum_of(field, ReplicaIdentity::nothing);
         break;
-      case 6:
+      case fields::relation::columns:
         relation.columns.push_back(read_column(bytes_of(field)));
         break;
     }
   });
   if (relation.oid == 0) throw_damaged("Relation without an oid");
+  relation.description = body;
   uint32_t before = 0;
   for (const Column& column : relation.columns) {
     if (column.number <= before) throw_damaged("Relation whose columns do not ascend");
@@ -257,44 +223,32 @@ void read_row(RecordKind kind, std::string_view body, RowRecord& row) {
     }
     row.has_details = false;
   }
-  // The numbers of Insert, Update and Delete as those of Update, which has all of them.
-  enum : uint32_t { relation = 1, before_kind, before, after, unchanged, before_gaps, after_gaps, unknown };
-  static constexpr uint32_t of_insert[] = {unknown, relation, after, after_gaps};
-  static constexpr uint32_t of_update[] = {unknown, relation,  before_kind, before,
-                                           after,   unchanged, before_gaps, after_gaps};
-  static constexpr uint32_t of_delete[] = {unknown, relation, before_kind, before, before_gaps};
-  const uint32_t* numbers = of_update;
-  uint32_t count = std::size(of_update);
-  if (kind == RecordKind::insert) {
-    numbers = of_insert;
-    count = std::size(of_insert);
-  } else if (kind == RecordKind::remove) {
-    numbers = of_delete;
-    count = std::size(of_delete);
-  }
+  const std::span<const uint32_t> numbers = kind == RecordKind::insert   ? std::span<const uint32_t>(of_insert)
+                                            : kind == RecordKind::remove ? std::span<const uint32_t>(of_delete)
+                                                                         : std::span<const uint32_t>(of_update);
   read_fields(body, "a row", [&](const Field& field) {
-    switch (field.number < count ? numbers[field.number] : unknown) {
-      case relation:
+    switch (field.number < numbers.size() ? numbers[field.number] : 0) {
+      case fields::update::relation:
         row.relation = number32_of(field);
         break;
-      case before_kind:
+      case fields::update::before_kind:
         row.before_kind = enum_of(field, BeforeKind::full);
         break;
-      case before:
+      case fields::update::before:
         row.before = bytes_of(field);
         break;
-      case after:
+      case fields::update::after:
         row.after = bytes_of(field);
         break;
-      case unchanged:
+      case fields::update::unchanged:
         append_numbers(field, row.unchanged);
         row.has_details = true;
         break;
-      case before_gaps:
+      case fields::update::before_gaps:
         row.has_details = true;
         read_gaps(bytes_of(field), row.before_gaps);
         break;
-      case after_gaps:
+      case fields::update::after_gaps:
         row.has_details = true;
         read_gaps(bytes_of(field), row.after_gaps);
         break;
@@ -306,14 +260,14 @@ TruncateRecord read_truncate(std::string_view body) {
   TruncateRecord truncate;
   read_fields(body, "Truncate", [&](const Field& field) {
     switch (field.number) {
-      case 1: {
+      case fields::truncate::relations: {
         TruncateRecord::Entry entry;
         read_fields(bytes_of(field), "Truncated", [&](const Field& part) {
           switch (part.number) {
-            case 1:
+            case fields::truncated::relation:
               entry.relation = number32_of(part);
               break;
-            case 2:
+            case fields::truncated::leaf:
               entry.leaf = number32_of(part);
               break;
           }
@@ -321,10 +275,10 @@ TruncateRecord read_truncate(std::string_view body) {
         truncate.relations.push_back(entry);
         break;
       }
-      case 2:
+      case fields::truncate::cascade:
         truncate.cascade = number_of(field) != 0;
         break;
-      case 3:
+      case fields::truncate::restart_identity:
         truncate.restart_identity = number_of(field) != 0;
         break;
     }
@@ -336,20 +290,26 @@ MessageRecord read_message(std::string_view body) {
   MessageRecord message;
   read_fields(body, "Message", [&](const Field& field) {
     switch (field.number) {
-      case 1:
+      case fields::message::transactional:
         message.transactional = number_of(field) != 0;
         break;
-      case 2:
+      case fields::message::prefix:
         message.prefix = bytes_of(field);
         break;
-      case 3:
+      case fields::message::content:
         message.content = bytes_of(field);
         break;
-      case 4:
+      case fields::message::lsn:
         message.lsn = Lsn(number_of(field));
         break;
-      case 5:
+      case fields::message::omitted_bytes:
         message.omitted_bytes = number_of(field);
+        break;
+      case fields::message::sqlstate:
+        message.sqlstate = bytes_of(field);
+        break;
+      case fields::message::reason:
+        message.reason = bytes_of(field);
         break;
     }
   });
@@ -359,7 +319,7 @@ MessageRecord read_message(std::string_view body) {
 uint32_t read_unselected(std::string_view body) {
   uint32_t relation = 0;
   read_fields(body, "Unselected", [&](const Field& field) {
-    if (field.number == 1) relation = number32_of(field);
+    if (field.number == fields::unselected::relation) relation = number32_of(field);
   });
   return relation;
 }
@@ -368,22 +328,22 @@ FragmentRecord read_fragment(std::string_view body) {
   FragmentRecord fragment;
   read_fields(body, "Fragment", [&](const Field& field) {
     switch (field.number) {
-      case 1:
+      case fields::fragment::before:
         fragment.before = number_of(field) != 0;
         break;
-      case 2:
+      case fields::fragment::number:
         fragment.number = number32_of(field);
         break;
-      case 3:
+      case fields::fragment::offset:
         fragment.offset = number_of(field);
         break;
-      case 4:
+      case fields::fragment::total:
         fragment.total = number_of(field);
         break;
-      case 5:
+      case fields::fragment::data:
         fragment.data = bytes_of(field);
         break;
-      case 6:
+      case fields::fragment::relation:
         fragment.relation = number32_of(field);
         break;
     }

@@ -8,26 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "decoder/format.hpp"
 #include "sidecar/log/change_log.hpp"
 
 namespace anabranch {
-
-// The format of Begin.format that this version reads.
-inline constexpr uint32_t record_format = 1;
-
-// Kinds of Record in decoder/record.proto: the field numbers there, there for good.
-enum class RecordKind : uint8_t {
-  begin = 1,
-  relation = 2,
-  insert = 3,
-  update = 4,
-  remove = 5,
-  truncate = 6,
-  message = 7,
-  unselected = 8,
-  commit = 9,
-  fragment = 10
-};
 
 struct BeginRecord {
   uint32_t format = 0;
@@ -35,6 +19,7 @@ struct BeginRecord {
   int64_t commit_time = 0;
   Lsn commit_lsn;
   std::string_view origin;
+  Lsn end_lsn;  // invalid: an older decoder does not say
 };
 
 struct CommitRecord {
@@ -75,7 +60,8 @@ struct MessageRecord {
   bool transactional = false;
   std::string_view prefix, content;
   Lsn lsn;
-  uint64_t omitted_bytes = 0;  // size of a content too large to be sent
+  uint64_t omitted_bytes = 0;         // size of a content too large to be sent
+  std::string_view sqlstate, reason;  // why the content is no row of the stream that the prefix names
 };
 
 struct FragmentRecord {

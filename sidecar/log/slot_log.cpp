@@ -1,27 +1,20 @@
 // How a slot is read:
 //   1. start() compares before it streams, since the server moves a position that is too old forward without a word:
-//   the
-//      slot is one of our decoder, in this database, not lost, and has not let go of anything after the recorded
+//      the slot is one of our decoder, in this database, not lost, and has not let go of anything after the recorded
 //      position; the server is the one expected, and its WAL reaches as far as what is recorded.
 //   2. A thread reads frames into pieces and queues them. While the queue is full it does not read, so the server
-//   waits; but
-//      it goes on sending status messages, or the server would take it for dead.
+//      waits; but it goes on sending status messages, or the server would take it for dead.
 //   3. A keepalive's position is queued behind the pieces that came before it, and not taken within a transaction:
-//   whoever
-//      reaches it has seen everything up to it.
+//      whoever reaches it has seen everything up to it.
 //   4. Only what acknowledge() was given is reported as flushed.
 #include "sidecar/log/slot_log.hpp"
 
 #include <algorithm>
 #include <atomic>
-#include <csignal>
-#include <mutex>
-#include <thread>
 
 #include <fmt/format.h>
-#include <pthread.h>
 
-#include "sidecar/log/piece_queue.hpp"
+#include "sidecar/log/log_reader.hpp"
 #include "sidecar/log/transaction.hpp"
 #include "sidecar/logging.hpp"
 #include "sidecar/pg/connect_parameters.hpp"
@@ -103,63 +96,50 @@ void check_system(const SystemIdentity& identity, const std::string& expected, L
 }  // namespace
 
 struct SlotLog::Impl {
-  explicit Impl(SlotLogOptions given) : options(std::move(given)), queue(options.queue_bytes_max) {}
+  explicit Impl(SlotLogOptions given) : options(std::move(given)), reader(options.queue_bytes_max) {}
 
-  void run(Lsn from);
-  void take(const StreamMessage& message, TransactionReader& reader);
+  void run(Lsn from, const Stop& ending);
+  void take(const StreamMessage& message, TransactionReader& transactions);
 
   const SlotLogOptions options;
-  PieceQueue queue;
   SystemIdentity identity;
-  std::unique_ptr<ReplicationStream> stream;  // the reader thread's, while it runs
-  std::unique_ptr<Stop> ending;               // of this session
-  std::thread thread;
+  std::unique_ptr<ReplicationStream> stream;  // the reader's, while it runs
   std::atomic<uint64_t> acknowledged{0};
   std::atomic<uint64_t> received{0};
-  std::mutex wanted_mutex;
-  std::shared_ptr<const WantedColumns> wanted = std::make_shared<WantedColumns>();
   std::vector<TransactionPiece> pieces;
+  LogReader reader;  // last: its thread uses the others
 };
 
-void SlotLog::Impl::take(const StreamMessage& message, TransactionReader& reader) {
+void SlotLog::Impl::take(const StreamMessage& message, TransactionReader& transactions) {
   if (message.kind == StreamMessage::Kind::keepalive) {
-    if (!reader.in_transaction()) queue.push_position(message.end);
+    if (!transactions.in_transaction()) reader.queue.push_position(message.end);
     return;
   }
-  std::shared_ptr<const WantedColumns> columns;
-  {
-    const std::lock_guard lock(wanted_mutex);
-    columns = wanted;
-  }
-  reader.read(message.data, message.storage, *columns, pieces);
+  transactions.read(message.data, message.storage, *reader.wanted(), pieces);
   for (const TransactionPiece& piece : pieces)
     if (piece.end_lsn) received = piece.end_lsn->value();
-  queue.push(pieces);
+  reader.queue.push(pieces);
 }
 
-void SlotLog::Impl::run(Lsn from) {
-  try {
-    TransactionReader reader(from, options.value_bytes_max);
-    auto status_due = Clock::now();
-    bool reply_due = false;
-    while (!ending->requested()) {
-      if (reply_due || Clock::now() >= status_due) {
-        stream->send_status(Lsn(received), Lsn(acknowledged));
-        status_due = Clock::now() + options.status_interval;
-        reply_due = false;
-      }
-      const auto left = std::max(std::chrono::ceil<milliseconds>(status_due - Clock::now()), milliseconds(0));
-      if (!queue.wait_for_room(left)) continue;
-      const auto message = stream->read(left, ending->descriptor());
-      if (!message) continue;
-      reply_due = message->reply_requested;
-      take(*message, reader);
+void SlotLog::Impl::run(Lsn from, const Stop& ending) {
+  TransactionReader transactions(from, options.value_bytes_max);
+  auto status_due = Clock::now();
+  bool reply_due = false;
+  while (!ending.requested()) {
+    if (reply_due || Clock::now() >= status_due) {
+      stream->send_status(Lsn(received), Lsn(acknowledged));
+      status_due = Clock::now() + options.status_interval;
+      reply_due = false;
     }
-    stream->send_status(Lsn(received), Lsn(acknowledged));
-    stream->finish(finish_wait_max);
-  } catch (...) {
-    queue.fail(std::current_exception());
+    const auto left = std::max(std::chrono::ceil<milliseconds>(status_due - Clock::now()), milliseconds(0));
+    if (!reader.queue.wait_for_room(left)) continue;
+    const auto message = stream->read(left, ending.descriptor());
+    if (!message) continue;
+    reply_due = message->reply_requested;
+    take(*message, transactions);
   }
+  stream->send_status(Lsn(received), Lsn(acknowledged));
+  stream->finish(finish_wait_max);
 }
 
 SlotLog::SlotLog(SlotLogOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
@@ -170,7 +150,7 @@ SlotLog::~SlotLog() {
 
 void SlotLog::start(Lsn from) {
   stop();
-  impl_->queue.open(from);
+  const Stop& ending = impl_->reader.prepare(from);
   impl_->pieces.clear();
   impl_->acknowledged = 0;  // that `from` could be read does not mean it was flushed
   impl_->received = from.value();
@@ -188,38 +168,20 @@ void SlotLog::start(Lsn from) {
   log_debug("reading the slot",
             {{"slot", impl_->options.slot}, {"from", from}, {"server_flushed", impl_->identity.flushed}});
 
-  impl_->ending = std::make_unique<Stop>();
-  // Signals are for the thread that waits for them: a new thread inherits the mask.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    impl_->thread = std::thread([this, from] {
-      pthread_setname_np(pthread_self(), "slot-reader");
-      impl_->run(from);
-    });
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  impl_->reader.begin("slot-reader", [this, from, &ending] { impl_->run(from, ending); });
 }
 
 void SlotLog::stop() noexcept {
-  if (impl_->thread.joinable()) {
-    impl_->ending->request();
-    impl_->queue.close();
-    impl_->thread.join();
-  }
+  impl_->reader.end();
   impl_->stream.reset();
 }
 
 std::optional<TransactionPiece> SlotLog::next(milliseconds wait) {
-  return impl_->queue.pop(wait);
+  return impl_->reader.queue.pop(wait);
 }
 
 Lsn SlotLog::read_position() const {
-  return impl_->queue.position();
+  return impl_->reader.queue.position();
 }
 
 void SlotLog::acknowledge(Lsn flushed) {
@@ -229,16 +191,14 @@ void SlotLog::acknowledge(Lsn flushed) {
 }
 
 void SlotLog::want(WantedColumns columns) {
-  auto shared = std::make_shared<const WantedColumns>(std::move(columns));
-  const std::lock_guard lock(impl_->wanted_mutex);
-  impl_->wanted.swap(shared);
+  impl_->reader.want(std::move(columns));
 }
 
 const SystemIdentity& SlotLog::identity() const {
   return impl_->identity;
 }
 size_t SlotLog::queued_bytes() const {
-  return impl_->queue.bytes();
+  return impl_->reader.queue.bytes();
 }
 Lsn SlotLog::received() const {
   return Lsn(impl_->received);

@@ -15,6 +15,7 @@ namespace {
 
 // Whether somebody wants this column. A decoder that does not say the relation makes us ask for any.
 bool is_wanted(const WantedColumns& wanted, uint32_t relation, uint32_t number) {
+  if (wanted.contains(0)) return true;
   const auto has = [number](const std::vector<uint32_t>& columns) {
     return std::find(columns.begin(), columns.end(), number) != columns.end();
   };
@@ -141,7 +142,7 @@ void TransactionReader::begin(std::string_view body) {
   begun_.origin = {};
   open_ = true;
   dropped_ = begun_.commit_lsn < from_;
-  changes_ = 0;
+  changes_ = rejected_ = 0;
   sent_piece_ = false;
   crc_ = Crc32c();
 }
@@ -149,6 +150,8 @@ void TransactionReader::begin(std::string_view body) {
 void TransactionReader::commit(std::string_view body) {
   const CommitRecord commit = read_commit(body);
   if (commit.end_lsn <= begun_.commit_lsn) throw_damaged("a transaction that ends before its commit starts");
+  if (begun_.end_lsn.valid() && begun_.end_lsn != commit.end_lsn)
+    throw_damaged("a transaction that ends elsewhere than it said");
   if (commit.crc != crc_.value())
     throw_damaged(fmt::format("checksum {:08x} of the transaction instead of {:08x}", crc_.value(), commit.crc));
   if (!dropped_) {
@@ -204,9 +207,9 @@ void TransactionReader::message(std::string_view body) {
     if (!record.lsn.valid()) throw_damaged("a message without a position");
     if (record.lsn <= from_) return;
     begun_ = {};
-    begun_.commit_lsn = record.lsn;
+    begun_.commit_lsn = begun_.end_lsn = record.lsn;
     origin_.clear();
-    changes_ = 0;
+    changes_ = rejected_ = 0;
     sent_piece_ = false;
     open_piece();
     piece_->end_lsn = record.lsn;
@@ -217,6 +220,12 @@ void TransactionReader::message(std::string_view body) {
   details.prefix = record.prefix;
   details.content = record.content;
   details.omitted_bytes = record.omitted_bytes;
+  if (!record.reason.empty()) {
+    details.sqlstate = record.sqlstate;
+    details.reason = record.reason;
+    details.rejected = ++rejected_;
+    piece_->has_rejected = true;
+  }
   piece_->bytes += sizeof(ChangeDetails);
   if (!open_) {
     close_piece();
@@ -318,6 +327,7 @@ void TransactionReader::open_piece() {
   piece.commit_time = begun_.commit_time;
   piece.commit_lsn = begun_.commit_lsn;
   piece.origin = origin_;
+  piece.unit_end = begun_.end_lsn;
   piece.first = !sent_piece_;
   piece.first_number = changes_;
   piece.storage.push_back(storage_);

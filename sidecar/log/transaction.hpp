@@ -75,6 +75,7 @@ class TransactionReader {
   BeginRecord begun_;
   std::string origin_;
   uint64_t changes_ = 0;
+  uint64_t rejected_ = 0;
   bool sent_piece_ = false;
   Crc32c crc_;
   std::vector<FragmentedValue> fragments_;

@@ -36,8 +36,8 @@ TEST(BatchSizer, FindsAnIntervalThatTheBatchesFitInto) {
   BatchSizer sizer({});
   // A batch costs 2 ms whatever is in it.
   for (int i = 0; i < 100; ++i) sizer.record(by_time(50, 2ms, std::max<BatchSizer::Duration>(2ms, sizer.interval())));
-  EXPECT_GE(sizer.interval(), 5ms);
-  EXPECT_LE(sizer.interval(), 15ms);
+  EXPECT_GE(sizer.interval(), 4ms);
+  EXPECT_LE(sizer.interval(), 8ms);
 }
 
 TEST(BatchSizer, ComesBackWhenTheLoadIsGone) {

@@ -131,13 +131,13 @@ std::vector<CopyPlan> plans_for(const Model& model) {
     return plan;
   };
   std::vector<CopyPlan> plans = {
-      plan(900, true, {{1, 1, {1, 3, 4}, {1}, true}, {2, 2, {1, 2}, {1}, false}}),
-      plan(901, false, {{1, 1, {1}, {}, false}, {2, 2, {1}, {}, false}}),
-      plan(902, false, {{1, 1, {2}, {}, true}, {5, 2, {}, {}, false}}),
+      plan(900, true, {{1, 1, {1, 3, 4}, {1}, true, {}}, {2, 2, {1, 2}, {1}, false, {}}}),
+      plan(901, false, {{1, 1, {1}, {}, false, {}}, {2, 2, {1}, {}, false, {}}}),
+      plan(902, false, {{1, 1, {2}, {}, true, {}}, {5, 2, {}, {}, false, {}}}),
   };
   if (model.is_full(2)) {
-    plans.push_back(plan(903, false, {{1, 1, {2, 3}, {}, true}, {2, 2, {3, 4}, {}, true}}));
-    plans.push_back(plan(904, true, {{1, 1, {3, 4}, {}, true}, {2, 2, {1, 4}, {1}, true}}));
+    plans.push_back(plan(903, false, {{1, 1, {2, 3}, {}, true, {}}, {2, 2, {3, 4}, {}, true, {}}}));
+    plans.push_back(plan(904, true, {{1, 1, {3, 4}, {}, true, {}}, {2, 2, {1, 4}, {1}, true, {}}}));
   }
   return plans;
 }

@@ -35,7 +35,7 @@ CopyPlan plan_of(std::vector<uint32_t> columns, std::vector<uint32_t> key = {}, 
   CopyPlan plan;
   plan.copy = copy_oid;
   plan.rows_class = rows_class;
-  plan.sources = {{1, 1, std::move(columns), std::move(key), false}};
+  plan.sources = {{1, 1, std::move(columns), std::move(key), false, {}}};
   return plan;
 }
 
@@ -292,7 +292,7 @@ TEST(Consolidate, TruncateOfTheOnlySourceEmptiesTheCopy) {
 
 TEST(Consolidate, ALossWithoutNamesMakesStale) {
   CopyPlan two = plan_of({1});
-  two.sources.push_back({2, 2, {1}, {}, false});
+  two.sources.push_back({2, 2, {1}, {}, false, {}});
   const auto truncated = [](const std::vector<std::pair<uint32_t, uint32_t>>& list) {
     return transaction([&](StreamBuilder& s) {
       s.relation(2);
@@ -442,7 +442,7 @@ TEST(Consolidate, RowsOfAFillingCopyCarryTheirTransaction) {
 
 TEST(Consolidate, KeepsSourcesApart) {
   CopyPlan plan = plan_of({1});
-  plan.sources.push_back({2, 2, {1}, {}, false});
+  plan.sources.push_back({2, 2, {1}, {}, false, {}});
   auto stream = transaction([](StreamBuilder& s) {
     s.relation(2);
     s.insert(1, row(1));

@@ -28,5 +28,19 @@ TEST(Verdict, NamesWhoIsToBlame) {
   EXPECT_EQ(of("AN001"), Verdict::fenced);
 }
 
+TEST(Verdict, TellsWhatMayPass) {
+  for (const char* state : {"57P01", "53100", "40P01", "55P03"})
+    EXPECT_TRUE(may_pass(verdict(PgError(state, "m")))) << state;
+  for (const char* state : {"AN001", "AN003", "22012", "42P01"})
+    EXPECT_FALSE(may_pass(verdict(PgError(state, "m")))) << state;
+}
+
+TEST(Verdict, WordsAnErrorWithWhatItHas) {
+  EXPECT_EQ(in_words(PgError("42501", "no right")), "no right");
+  EXPECT_EQ(in_words(PgError("42501", "no right", "", "Ask for it.")), "no right. Ask for it.");
+  EXPECT_EQ(in_words(PgError("42501", "no right", "It is a table.", "Ask for it.")),
+            "no right. It is a table. Ask for it.");
+}
+
 }  // namespace
 }  // namespace anabranch

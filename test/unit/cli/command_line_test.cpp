@@ -53,6 +53,14 @@ TEST(CommandLine, PasswordsAreNotTakenNorRepeated) {
   EXPECT_THAT(refusal({"run", "-W"}).what(), HasSubstr("PGPASSWORD"));
 }
 
+TEST(CommandLine, ARunMayBeHalfOfItsWork) {
+  EXPECT_EQ(parse({"run"}).run.part, RunSettings::Part::both);
+  EXPECT_EQ(parse({"run", "--only", "publish"}).run.part, RunSettings::Part::publish);
+  EXPECT_EQ(parse({"run", "--only=apply"}).run.part, RunSettings::Part::apply);
+  EXPECT_THAT(refusal({"run", "--only", "dance"}).what(), HasSubstr("dance"));
+  EXPECT_EQ(parse({"adopt"}).command, Command::adopt);
+}
+
 TEST(CommandLine, CommandsHaveTheirOptions) {
   const auto init = parse({"init", "--apply", "--role", "ana"});
   EXPECT_EQ(init.command, Command::init);
@@ -81,7 +89,8 @@ TEST(CommandLine, WatchTakesSeconds) {
 
 TEST(CommandLine, MistakesSayWhatIsMeant) {
   EXPECT_THAT(refusal({}).what(), HasSubstr("a command is missing"));
-  EXPECT_THAT(refusal({"statsu"}).what(), HasSubstr("commands are init, run, status, check and drop"));
+  EXPECT_THAT(refusal({"statsu"}).what(),
+              HasSubstr("commands are init, run, status, check, drop, schema, adopt, audit and tail"));
   EXPECT_THAT(refusal({"run", "--bogus"}).what(), HasSubstr("--bogus"));
   EXPECT_THAT(refusal({"run", "-p", "0"}).what(), HasSubstr("65535"));
   EXPECT_THAT(refusal({"run", "-p", "x"}).what(), HasSubstr("--port"));

@@ -35,7 +35,7 @@ slot = "my_slot"
 publication = "My Publication"
 wal_keep_limit = "5 GB"
 
-[log]
+[logging]
 format = "json"
 level = "debug"
 )";
@@ -52,6 +52,35 @@ Mistake mistake_in(std::string_view text) {
   }
   ADD_FAILURE() << "accepted: " << text;
   return {};
+}
+
+TEST(Config, FormatsAreChosen) {
+  const auto settings = parse_config(R"([kafka]
+format = "avro"
+times = "adaptive"
+schema_registry = "https://registry"
+schema_registry_user = "me"
+schema_registry_password_file = "/p"
+schema_registry_token_file = "/t"
+schema_registry_ca_file = "/ca"
+schema_registry_certificate_file = "/c"
+schema_registry_key_file = "/k"
+[kafka.table."public.orders"]
+latest = true
+[kafka.table."public.lines"]
+latest = false
+topic = "lines_2"
+)",
+                                     "f");
+  EXPECT_TRUE(settings.kafka.times_adaptive);
+  EXPECT_EQ(settings.kafka.schema_registry_user, "me");
+  EXPECT_EQ(settings.kafka.schema_registry_password_file, "/p");
+  EXPECT_EQ(settings.kafka.schema_registry_token_file, "/t");
+  EXPECT_EQ(settings.kafka.schema_registry_ca_file, "/ca");
+  EXPECT_EQ(settings.kafka.schema_registry_certificate_file, "/c");
+  EXPECT_EQ(settings.kafka.schema_registry_key_file, "/k");
+  EXPECT_EQ(settings.kafka.latest_tables, std::set<std::string>{"public.orders"});
+  EXPECT_EQ(settings.kafka.table_topics, (ChosenTopics{{"public.lines", "lines_2"}}));
 }
 
 TEST(Config, EveryKeyIsRead) {
@@ -84,6 +113,41 @@ TEST(Config, AnEmptyFileMeansTheDefaults) {
   EXPECT_EQ(settings.wal_keep_limit_bytes, int64_t{20} << 30);
 }
 
+TEST(Config, ReadsKafka) {
+  const auto settings = parse_config(R"(log = "kafka"
+[kafka]
+brokers = "a:1,b:2"
+prefix = "shop.eu"
+partitions = 12
+retention = "2 d"
+create_topics = false
+keyless_tables = "full_row"
+oversize = "fragment"
+messages = ["outbox", "audit"]
+instance = "blue"
+[kafka.properties]
+linger.ms = 5
+"sasl.username" = "me"
+enable.ssl.certificate.verification = true
+)",
+                                     "f");
+  EXPECT_TRUE(settings.log_is_kafka);
+  EXPECT_EQ(settings.kafka.prefix, "shop.eu");
+  EXPECT_EQ(settings.kafka.topics.partitions, 12);
+  EXPECT_EQ(settings.kafka.topics.replication_factor, -1);
+  EXPECT_EQ(settings.kafka.topics.retention, std::chrono::hours(48));
+  EXPECT_FALSE(settings.kafka.topics.create);
+  EXPECT_TRUE(settings.kafka.keyless_full_row);
+  EXPECT_TRUE(settings.kafka.oversize_fragment);
+  EXPECT_EQ(settings.kafka.messages, (std::vector<std::string>{"outbox", "audit"}));
+  EXPECT_EQ(settings.kafka.instance, "blue");
+  EXPECT_EQ(settings.kafka.properties, (KafkaProperties{{"bootstrap.servers", "a:1,b:2"},
+                                                        {"linger.ms", "5"},
+                                                        {"sasl.username", "me"},
+                                                        {"enable.ssl.certificate.verification", "true"}}));
+  EXPECT_FALSE(parse_config("log = \"slot\"", "f").log_is_kafka);
+}
+
 TEST(Config, MistakesAreNamedWithPlaceAndRemedy) {
   struct Case {
     const char* text;
@@ -97,13 +161,34 @@ TEST(Config, MistakesAreNamedWithPlaceAndRemedy) {
            {"\n[source.home]\nwal_keep_limits = \"1 GB\"", 3, "source.home.wal_keep_limits", "no key",
             "did you mean wal_keep_limit?"},
            {"slot = \"x\"", 1, "slot", "no key", "did you mean slot in [source.home]?"},
-           {"[source.home]\nlevel = \"info\"", 2, "source.home.level", "no key", "level in [log]"},
-           {"[log]\ncolour = true", 2, "log.colour", "no key", "keys here are format, level"},
-           {"[logs]\nlevel = \"info\"", 1, "logs", "no section", "[source.home] and [log]"},
+           {"[source.home]\nlevel = \"info\"", 2, "source.home.level", "no key", "level in [logging]"},
+           {"[logging]\ncolour = true", 2, "logging.colour", "no key", "keys here are format, level"},
+           {"[logs]\nlevel = \"info\"", 1, "logs", "no section", "[source.home], [kafka]"},
            {"[source.shard1]\nhost = \"x\"", 1, "source.shard1", "does not know", "[source.home]"},
            {"source = 1", 1, "source", "not a section", "[source.home]"},
-           {"log = \"json\"", 1, "log", "not a section", "[log]"},
-           {"[[log]]\nlevel = \"info\"", 1, "log", "not a section", "[log]"},
+           {"log = \"json\"", 1, "log", "\"json\", which is unknown", "\"slot\", \"kafka\""},
+           {"logging = \"json\"", 1, "logging", "not a section", "[logging]"},
+           {"[[logging]]\nlevel = \"info\"", 1, "logging", "not a section", "[logging]"},
+           {"log = \"kafka\"", 1, "kafka.brokers", "missing", "brokers ="},
+           {"kafka = 1", 1, "kafka", "not a section", "[kafka]"},
+           {"[kafka]\nprefix = \"a b\"", 2, "kafka.prefix", "\"a b\"", "a-z, A-Z, 0-9"},
+           {"[kafka]\npartitions = 0", 2, "kafka.partitions", "outside 1 to 10000", "1 to 10000"},
+           {"[kafka]\ncreate_topics = 1", 2, "kafka.create_topics", "neither true nor false", "without quotes"},
+           {"[kafka]\nmessages = \"outbox\"", 2, "kafka.messages", "not a list", "[\"outbox\"]"},
+           {"[kafka]\nbroker = \"x\"", 2, "kafka.broker", "no key", "did you mean brokers?"},
+           {"[kafka.properties]\nbootstrap.servers = \"x\"", 2, "kafka.properties.bootstrap.servers", "set elsewhere",
+            "brokers in [kafka]"},
+           {"[kafka]\ntimes = \"epoch\"", 2, "kafka.times", "which is unknown", "\"iso\", \"adaptive\""},
+           {"[kafka]\ntable = 1", 2, "kafka.table", "not a section", "latest = true"},
+           {"[kafka.table.orders]\nlatest = true", 1, "kafka.table.\"orders\"", "no section of a table",
+            "public.orders"},
+           {"[kafka.table.\"public.orders\"]\nlast = true", 2, "kafka.table.\"public.orders\".last",
+            "no setting of a table", "latest = true"},
+           {"[kafka.table.\"public.orders\"]\nlatest = 1", 2, "kafka.table.\"public.orders\".latest",
+            "neither true nor false", "true or false"},
+           {"[kafka.table.\"public.orders\"]\ntopic = \"a b\"", 2, "kafka.table.\"public.orders\".topic",
+            "no topic's name", "follow the prefix"},
+           {"[kafka.properties]\nlinger.ms = [5]", 2, "kafka.properties.linger.ms", "a list", "a number"},
            {"[source.home]\nport = \"5432\"", 2, "source.home.port", "a string, not a whole number", "without quotes"},
            {"[source.home]\nport = -1", 2, "source.home.port", "-1, outside 1 to 65535", "1 to 65535"},
            {"[source.home]\nport = 65536", 2, "source.home.port", "65536, outside", "1 to 65535"},
@@ -125,8 +210,8 @@ TEST(Config, MistakesAreNamedWithPlaceAndRemedy) {
            {"fill_workers_max = 0", 1, "fill_workers_max", "outside 1 to 16", "1 to 16"},
            {"fill_workers_max = true", 1, "fill_workers_max", "true or false", "without quotes"},
            {"fill_workers_max = 1\nfill_workers_max = 2", 2, "fill_workers_max", "twice", "keep one"},
-           {"[log]\nlevel = \"info\"\n[log]\nformat = \"json\"", 3, "", "twice", "keep one"},
-           {"[log]\nlevel = 'loud'", 2, "log.level", "\"loud\", which is unknown", "\"debug\", \"info\""},
+           {"[logging]\nlevel = \"info\"\n[logging]\nformat = \"json\"", 3, "", "twice", "keep one"},
+           {"[logging]\nlevel = 'loud'", 2, "logging.level", "\"loud\", which is unknown", "\"debug\", \"info\""},
            {"[source.home]\npassword = hunter2", 2, "password", "not TOML", "KEY = \"text\""},
            {"this is no toml", 1, "", "not TOML", "KEY = \"text\""},
            {"[source.home\nport = 1", 1, "", "not TOML", "KEY"},

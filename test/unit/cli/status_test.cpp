@@ -13,7 +13,6 @@ namespace {
 
 using std::chrono::hours;
 using std::chrono::minutes;
-using std::chrono::seconds;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -25,6 +24,7 @@ CopyStatus copy(const std::string& name, const std::string& state) {
   copy.name = name;
   copy.owner = "app";
   copy.state = state;
+  if (state == "failed") copy.severity = Severity::critical;
   copy.copy_class = "linear";
   copy.lag_bytes = 0;
   return copy;
@@ -47,7 +47,7 @@ StatusFacts healthy() {
   source.slot_active = true;
   source.sidecar_running = true;
   source.seen_age = milliseconds(300);
-  source.current_age = milliseconds(400);
+  source.lag = milliseconds(0);
   source.running_for = hours(50);
   source.sidecar_host = "app1";
   source.sidecar_pid = 4242;
@@ -73,137 +73,47 @@ TEST(StatusJudge, AllIsWell) {
   EXPECT_THAT(judge(healthy(), limit), IsEmpty());
 }
 
-TEST(StatusJudge, ALittleWalIsNoLag) {
-  auto facts = healthy();
-  facts.source->current_age = hours(3);
-  EXPECT_EQ(lag_of(*facts.source), milliseconds(0));
-  facts.source->lag_bytes = status_bounds::lag_bytes_level;
-  EXPECT_EQ(lag_of(*facts.source), milliseconds(hours(3)));
-  facts.source->current_age.reset();
-  EXPECT_EQ(lag_of(*facts.source), std::nullopt);
-}
-
-TEST(StatusJudge, WhatWasCurrentOnceWasCurrentThen) {
-  SourceStatus first;
-  SourceStatus second;
-  EXPECT_EQ(later_of(first, second, milliseconds(500)), std::nullopt);
-  second.current_age = hours(3);
-  EXPECT_EQ(later_of(first, second, milliseconds(500)), milliseconds(hours(3)));
-  first.current_age = milliseconds(100);
-  EXPECT_EQ(later_of(first, second, milliseconds(500)), milliseconds(600));
-  second.current_age = milliseconds(50);
-  EXPECT_EQ(later_of(first, second, milliseconds(500)), milliseconds(50));
-}
-
-TEST(StatusJudge, TheSidecar) {
-  auto found = after([](auto& facts) { facts.source->sidecar_running = false; });
-  EXPECT_EQ(found.severity, Severity::critical);
-  EXPECT_THAT(found.remedy, HasSubstr("anabranch run"));
-  found = after([](auto& facts) {
-    facts.source->sidecar_running = false;
-    facts.copies.clear();
-  });
-  EXPECT_EQ(found.severity, Severity::warning);
-  EXPECT_EQ(after([](auto& facts) { facts.source.reset(); }).severity, Severity::critical);
-  EXPECT_EQ(after([](auto& facts) { facts.source->slot_active = false; }).severity, Severity::warning);
+TEST(StatusJudge, VersionsThatDiffer) {
   EXPECT_EQ(after([](auto& facts) { facts.source->sidecar_version = "0.0.1"; }).severity, Severity::warning);
+  EXPECT_EQ(after([](auto& facts) {
+              facts.source->sidecar_running = false;
+              facts.source->sidecar_version = "0.0.1";
+            }).severity,
+            Severity::ok)
+      << "of one that does not run nobody asks";
   EXPECT_EQ(after([](auto& facts) { facts.extension_version = "0.0.1"; }).severity, Severity::warning);
   EXPECT_EQ(after([](auto& facts) { facts.extension_version.clear(); }).severity, Severity::unknown);
 }
 
-TEST(StatusJudge, TheSlot) {
-  auto found = after([](auto& facts) { facts.source->wal_status = "lost"; });
-  EXPECT_EQ(found.severity, Severity::critical);
-  EXPECT_THAT(found.remedy, HasSubstr("pg_drop_replication_slot('anabranch_shop')"));
-  EXPECT_EQ(after([](auto& facts) { facts.source->wal_status = "unreserved"; }).severity, Severity::critical);
-  EXPECT_EQ(after([](auto& facts) { facts.source->wal_status.clear(); }).severity, Severity::critical);
-  EXPECT_EQ(after([](auto& facts) { facts.source->confirmed = Lsn(0x201); }).severity, Severity::critical);
-  EXPECT_EQ(after([](auto& facts) { facts.source->confirmed = Lsn(0x200); }).severity, Severity::ok);
+TEST(StatusJudge, TheWalThatIsKept) {
   EXPECT_EQ(after([](auto& facts) { facts.source->kept_wal_bytes = limit / 2 - 1; }).severity, Severity::ok);
   EXPECT_EQ(after([](auto& facts) { facts.source->kept_wal_bytes = limit / 2; }).severity, Severity::warning);
   EXPECT_EQ(after([](auto& facts) { facts.source->kept_wal_bytes = limit; }).severity, Severity::critical);
   // The server's own bound may be nearer.
-  found = after([](auto& facts) {
+  const auto found = after([](auto& facts) {
     facts.source->kept_wal_bytes = int64_t{95} << 20;
     facts.source->wal_left_bytes = int64_t{5} << 20;
   });
   EXPECT_EQ(found.severity, Severity::critical);
   EXPECT_THAT(found.text, HasSubstr("95 % of what it may (100 MB)"));
-  // A standby has no say in it.
+  // A standby has no say in it, and of a slot that is going there is worse to say.
   EXPECT_EQ(after([](auto& facts) {
+              facts.source->kept_wal_bytes = limit;
               facts.in_recovery = true;
-              facts.source->wal_status.clear();
-              facts.source->confirmed.reset();
-              facts.source->slot_active = false;
+            }).severity,
+            Severity::ok);
+  EXPECT_EQ(after([](auto& facts) {
+              facts.source->kept_wal_bytes = limit;
+              facts.source->wal_status = "unreserved";
             }).severity,
             Severity::ok);
 }
 
-TEST(StatusJudge, TheLag) {
-  const auto behind = [](milliseconds age) {
-    return after([age](auto& facts) {
-      facts.source->lag_bytes = 100 << 20;
-      facts.source->current_age = age;
-    });
-  };
-  EXPECT_EQ(behind(seconds(29)).severity, Severity::ok);
-  EXPECT_EQ(behind(seconds(30)).severity, Severity::warning);
-  EXPECT_EQ(behind(minutes(10)).severity, Severity::critical);
-  EXPECT_THAT(behind(seconds(45)).text, HasSubstr("45 s behind (100 MB of WAL)"));
-}
-
-TEST(StatusJudge, WhoHoldsBack) {
-  auto found = after([](auto& facts) {
-    facts.holder = {"process 12 of role app (psql)", minutes(20), "SELECT\n1", "SELECT pg_terminate_backend(12)"};
-  });
-  EXPECT_EQ(found.severity, Severity::warning);
-  EXPECT_THAT(found.text, HasSubstr("process 12 of role app (psql) has held a snapshot for 20 min"));
-  EXPECT_THAT(found.text, HasSubstr("SELECT\\x0a1"));
-  EXPECT_THAT(found.remedy, HasSubstr("pg_terminate_backend(12)"));
-  found = after([](auto& facts) { facts.prepared = {{"it's", "app", hours(2)}}; });
-  EXPECT_EQ(found.severity, Severity::warning);
-  EXPECT_THAT(found.remedy, HasSubstr("ROLLBACK PREPARED 'it''s'"));
-  EXPECT_EQ(after([](auto& facts) { facts.prepared = {{"new", "app", seconds(2)}}; }).severity, Severity::ok);
-  EXPECT_EQ(after([](auto& facts) {
-              facts.source->sidecar_running = false;
-              facts.copies.clear();
-              facts.fill_slots = {{"anabranch_shop_fill_3", 1 << 30, false, false}};
-            }).severity,
-            Severity::warning);
-  EXPECT_EQ(after([](auto& facts) {
-              facts.fill_slots = {{"anabranch_shop_fill_3", 1 << 30, true, true}};
-            }).severity,
-            Severity::ok);
-}
-
-TEST(StatusJudge, TheCopies) {
-  const auto of = [](const CopyStatus& copy) { return after([&copy](auto& facts) { facts.copies.push_back(copy); }); };
-  for (const char* state : {"waiting", "filling", "catching_up", "live"})
-    EXPECT_EQ(of(copy("x", state)).severity, Severity::ok) << state;
-  auto failed = copy("public.\"it's\"", "failed");
-  failed.sqlstate = "22012";
-  failed.reason = "division by zero";
-  failed.failed_lsn = Lsn(0x300);
-  auto found = of(failed);
-  EXPECT_EQ(found.severity, Severity::critical);
-  EXPECT_THAT(found.text, HasSubstr("has failed (22012) in the transaction that ends at 0/300: division by zero"));
-  EXPECT_THAT(found.remedy, HasSubstr("SELECT anabranch.resume('public.\"it''s\"');"));
-  auto stale = copy("x", "stale");
-  stale.reason = "column \"a\" was dropped";
-  EXPECT_THAT(of(stale).text, HasSubstr("column \"a\" was dropped"));
-  EXPECT_EQ(of(copy("x", "unbound")).severity, Severity::critical);
-  auto paused = copy("x", "paused");
-  paused.pause_requested = true;
-  EXPECT_EQ(of(paused).severity, Severity::warning);
-  auto forbidden = copy("x", "live");
-  forbidden.problem = "app may not read column b of public.t";
-  EXPECT_EQ(of(forbidden).severity, Severity::critical);
-}
-
-TEST(StatusJudge, TheWorstStandsLast) {
+TEST(StatusJudge, TheExtensionsJudgementCountsAndTheWorstStandsLast) {
   auto facts = healthy();
-  facts.copies = {copy("a", "failed"), copy("b", "paused"), copy("c", "live")};
-  facts.source->slot_active = false;
+  facts.findings = {{Severity::warning, "b", "paused on request", "resume"},
+                    {Severity::critical, "a", "failed", "mend"}};
+  facts.source->sidecar_version = "0.0.1";
   const auto findings = judge(facts, limit);
   ASSERT_EQ(findings.size(), 3u);
   EXPECT_EQ(findings.back().subject, "a");
@@ -244,11 +154,43 @@ TEST(StatusScreen, SaysOkWhereAllIsWell) {
   EXPECT_THAT(status_screen(healthy(), std::nullopt, {}), testing::EndsWith("\nok\n"));
 }
 
+TEST(StatusScreen, ShowsWhatIsPublished) {
+  auto facts = healthy();
+  PublisherStatus publisher;
+  publisher.source = "home";
+  publisher.prefix = "shop";
+  publisher.cluster_id = "XKUDdRUkcMnwARTJtqfa2g";
+  publisher.state = "publishing";
+  publisher.running = true;
+  publisher.published = Lsn(0x1234);
+  publisher.lag_bytes = 48 << 20;
+  publisher.records = 12'345;
+  publisher.transactions = 678;
+  publisher.host = "app1";
+  publisher.pid = 77;
+  facts.publishers = {publisher};
+  auto screen = status_screen(facts, std::nullopt, {});
+  EXPECT_THAT(screen, HasSubstr("publishing: topics shop.* in cluster XKUDdRUkcMnwARTJtqfa2g"));
+  EXPECT_THAT(screen, HasSubstr("published 0/1234, 48 MB behind; 12,345 records in 678 transactions"));
+  EXPECT_THAT(screen, Not(HasSubstr("too large")));
+  facts.publishers[0].running = false;
+  facts.publishers[0].dead_letters = 2;
+  facts.publishers[0].seen_age = minutes(3);
+  screen = status_screen(facts, std::nullopt, {});
+  EXPECT_THAT(screen, HasSubstr("stopped: topics shop.*"));
+  EXPECT_THAT(screen, HasSubstr("last seen 3 min ago on app1, process 77"));
+  EXPECT_THAT(screen, HasSubstr("2 values too large"));
+  const auto json = nlohmann::json::parse(status_json(facts, std::nullopt, {}));
+  EXPECT_EQ(json["publishers"][0]["published_lsn"], "0/1234");
+  EXPECT_EQ(json["publishers"][0]["seen_ms_ago"], 180'000);
+}
+
 TEST(StatusJson, HoldsWhatTheScreenShows) {
   auto facts = healthy();
   auto failed = copy("public.x", "failed");
   failed.reason = "bytes that are no UTF-8: \xff";
   facts.copies.push_back(failed);
+  facts.findings = {{Severity::critical, failed.name, failed.reason, "mend it"}};
   facts.holder = {"process 12", minutes(2), "", "SELECT 1"};
   const auto text = status_json(facts, Rates{10, 1}, judge(facts, limit));
   const auto json = nlohmann::json::parse(text);

@@ -51,6 +51,7 @@ TEST(Record, Begin) {
   begin.commit_time = std::numeric_limits<int64_t>::min();
   begin.commit_lsn = lsn_max;
   begin.origin = "node \xc3\xa9";
+  begin.end_lsn = lsn_max - 1;
   v1::Record record = parsed(begin);
   ASSERT_EQ(record.kind_case(), v1::Record::kBegin);
   EXPECT_EQ(record.begin().format(), 1u);
@@ -58,6 +59,7 @@ TEST(Record, Begin) {
   EXPECT_EQ(record.begin().commit_time(), begin.commit_time);
   EXPECT_EQ(record.begin().commit_lsn(), lsn_max);
   EXPECT_EQ(record.begin().origin(), begin.origin);
+  EXPECT_EQ(record.begin().end_lsn(), lsn_max - 1);
   EXPECT_EQ(parsed(Begin{}).begin().format(), 1u);
 }
 
@@ -72,14 +74,14 @@ TEST(Record, Commit) {
 
 TEST(Record, Relation) {
   Column columns[2];
-  columns[0] = {1, "id", 23, "pg_catalog", "int4", -1, 2, true};
-  columns[1] = {1600, "b\"c", number_max, "public", "numeric", 655366, 0, false};
+  columns[0] = {1, "id", 23, "pg_catalog", "int4", -1, Encoding::integer, true, true};
+  columns[1] = {1600, "b\"c", number_max, "public", "numeric", 655366, Encoding::text, false, false};
   Relation relation;
   relation.oid = number_max;
   relation.generation = 2;
   relation.schema = "public";
   relation.name = std::string_view("with\0zero", 9);
-  relation.replica_identity = 2;
+  relation.replica_identity = ReplicaIdentity::full;
   relation.columns = {columns, 2};
   v1::Record record = parsed(relation);
   ASSERT_EQ(record.kind_case(), v1::Record::kRelation);
@@ -89,6 +91,8 @@ TEST(Record, Relation) {
   EXPECT_EQ(record.relation().replica_identity(), v1::REPLICA_IDENTITY_FULL);
   ASSERT_EQ(record.relation().columns_size(), 2);
   EXPECT_TRUE(record.relation().columns(0).in_identity());
+  EXPECT_TRUE(record.relation().columns(0).in_primary_key());
+  EXPECT_FALSE(record.relation().columns(1).in_primary_key());
   EXPECT_EQ(record.relation().columns(0).encoding(), v1::ENCODING_INTEGER);
   EXPECT_EQ(record.relation().columns(0).type_modifier(), -1);
   EXPECT_EQ(record.relation().columns(1).number(), 1600u);
@@ -96,9 +100,9 @@ TEST(Record, Relation) {
   EXPECT_EQ(record.relation().columns(1).type_oid(), number_max);
   EXPECT_EQ(record.relation().columns(1).encoding(), v1::ENCODING_TEXT);
 
-  std::string body(relation.size(), '\0');
+  std::string body(size_of(relation), '\0');
   wire::Writer writer(body.data());
-  relation.write(writer);
+  record::write(writer, relation);
   EXPECT_EQ(parsed(Encoded<Relation>{body}).relation().SerializeAsString(), body) << "written before, the same bytes";
 }
 
@@ -157,6 +161,9 @@ TEST(Record, TruncateMessageUnselectedFragment) {
   EXPECT_TRUE(message.message().transactional());
   EXPECT_EQ(message.message().content(), std::string("\0\xff", 2));
   EXPECT_EQ(parsed(Message{false, "large", {}, 9, uint64_t{1} << 30}).message().omitted_bytes(), uint64_t{1} << 30);
+
+  EXPECT_EQ(parsed(Message{true, "stream", {}, 9, 0, "22P02", "no row"}).message().sqlstate(), "22P02");
+  EXPECT_EQ(parsed(Message{true, "stream", {}, 9, 0, "22P02", "no row"}).message().reason(), "no row");
 
   EXPECT_EQ(parsed(Unselected{number_max}).unselected().relation(), number_max);
 

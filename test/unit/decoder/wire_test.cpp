@@ -156,6 +156,24 @@ TEST(Wire, DamageIsNamedNotFollowed) {
   }
 }
 
+TEST(Wire, PackedNumbersAreReadUpToTheirDamage) {
+  const auto read = [](std::string_view packed, bool damaged) {
+    std::vector<uint64_t> numbers;
+    Varints varints(packed);
+    uint64_t number = 0;
+    while (varints.next(number)) numbers.push_back(number);
+    EXPECT_EQ(varints.damaged(), damaged);
+    EXPECT_FALSE(varints.next(number));
+    return numbers;
+  };
+  using Numbers = std::vector<uint64_t>;
+  EXPECT_EQ(read("", false), Numbers{});
+  EXPECT_EQ(read("\x01\x80\x01\x7f", false), (Numbers{1, 128, 127}));
+  EXPECT_EQ(read("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", false), Numbers{~uint64_t{0}});
+  EXPECT_EQ(read("\x01\x80", true), Numbers{1}) << "cut";
+  EXPECT_EQ(read("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02\x01", true), Numbers{}) << "more than 64 bits";
+}
+
 TEST(Wire, RandomBytesNeverReadOutside) {
   std::mt19937 random(20240717);
   for (int round = 0; round < 20000; ++round) {

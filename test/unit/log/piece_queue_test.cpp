@@ -61,11 +61,11 @@ TEST(PieceQueue, IsBoundedInBytes) {
     queue.pop(milliseconds(0));
     queue.pop(milliseconds(0));
   });
-  EXPECT_TRUE(queue.wait_for_room(milliseconds(5000)));
+  EXPECT_TRUE(queue.wait_for_room(milliseconds(60'000)));
   reader.join();
   push(queue, piece_of(3, 1000));
   std::thread closer([&] { queue.close(); });
-  EXPECT_FALSE(queue.wait_for_room(milliseconds(5000)));
+  EXPECT_FALSE(queue.wait_for_room(milliseconds(60'000)));
   closer.join();
 }
 

@@ -35,12 +35,14 @@ TEST(Record, ReadsBegin) {
   begin.set_commit_time(-5);
   begin.set_commit_lsn(0x10000000A);
   begin.set_origin("elsewhere");
+  begin.set_end_lsn(0x10000000F);
   const std::string body = body_of(begin);
   const BeginRecord read = read_begin(body);
   EXPECT_EQ(read.xid, 0x100000005u);
   EXPECT_EQ(read.commit_time, -5);
   EXPECT_EQ(read.commit_lsn, Lsn(0x10000000A));
   EXPECT_EQ(read.origin, "elsewhere");
+  EXPECT_EQ(read.end_lsn, Lsn(0x10000000F));
 }
 
 TEST(Record, RefusesANewerFormatByNumber) {
@@ -79,6 +81,7 @@ TEST(Record, ReadsRelation) {
   first.set_type_name("varchar");
   first.set_type_modifier(14);
   first.set_in_identity(true);
+  first.set_in_primary_key(true);
   v1::Column& second = *relation.add_columns();
   second.set_number(1600);
   second.set_type_modifier(-1);
@@ -96,6 +99,9 @@ TEST(Record, ReadsRelation) {
   EXPECT_EQ(read.column(2)->type_name, "varchar");
   EXPECT_EQ(read.column(2)->type_modifier, 14);
   EXPECT_TRUE(read.column(2)->in_identity);
+  EXPECT_TRUE(read.column(2)->in_primary_key);
+  EXPECT_FALSE(read.column(1600)->in_primary_key);
+  EXPECT_EQ(read.description, body_of(relation)) << "the very bytes go into the topic of relations";
   EXPECT_EQ(read.column(1600)->type_modifier, -1);
   EXPECT_EQ(read.column(1600)->encoding, Encoding::raw_text);
   EXPECT_EQ(read.column(1601)->type_modifier, 0);
@@ -183,6 +189,8 @@ TEST(Record, ReadsTheOthers) {
   message.set_content(std::string("a\0b", 3));
   message.set_lsn(55);
   message.set_omitted_bytes(9);
+  message.set_sqlstate("22P02");
+  message.set_reason("no row");
   const std::string message_body = body_of(message);
   const MessageRecord told = read_message(message_body);
   EXPECT_FALSE(told.transactional);
@@ -190,6 +198,8 @@ TEST(Record, ReadsTheOthers) {
   EXPECT_EQ(told.content, std::string_view("a\0b", 3));
   EXPECT_EQ(told.lsn, Lsn(55));
   EXPECT_EQ(told.omitted_bytes, 9u);
+  EXPECT_EQ(told.sqlstate, "22P02");
+  EXPECT_EQ(told.reason, "no row");
 
   v1::Unselected unselected;
   unselected.set_relation(12);

@@ -45,12 +45,14 @@ class RowBuilder {
 // Records in order, and the frames they go out in.
 class StreamBuilder {
  public:
-  void begin(uint64_t xid, uint64_t commit_lsn, uint32_t format = 1) {
+  // end_lsn 0: as of a decoder that does not say it at the beginning.
+  void begin(uint64_t xid, uint64_t commit_lsn, uint32_t format = 1, uint64_t end_lsn = 0) {
     v1::Record record;
     record.mutable_begin()->set_format(format);
     record.mutable_begin()->set_xid(xid);
     record.mutable_begin()->set_commit_time(1'000'000 * static_cast<int64_t>(xid));
     record.mutable_begin()->set_commit_lsn(commit_lsn);
+    record.mutable_begin()->set_end_lsn(end_lsn);
     crc_ = Crc32c();
     changes_ = 0;
     add(record);

@@ -384,6 +384,46 @@ TEST(Transaction, NoFrameThatBreaksOffBecomesATransaction) {
   }
 }
 
+TEST(Transaction, KnowsItsEndFromTheFirstPieceOn) {
+  StreamBuilder stream;
+  stream.begin(5, 100, 1, 110);
+  stream.relation(1);
+  stream.insert(1, RowBuilder().integer(1, 1));
+  stream.insert(1, RowBuilder().integer(1, 2));
+  stream.commit(110);
+  const auto pieces = read_all(stream.frames(3));
+  ASSERT_EQ(pieces.size(), 2u);
+  EXPECT_FALSE(pieces[0].last());
+  EXPECT_EQ(pieces[0].unit_end, Lsn(110));
+  EXPECT_EQ(pieces[1].unit_end, Lsn(110));
+}
+
+TEST(Transaction, RefusesOneThatEndsElsewhereThanItSaid) {
+  StreamBuilder stream;
+  stream.begin(5, 100, 1, 110);
+  stream.commit(111);
+  EXPECT_THAT(error_of(stream.frames()).what(), HasSubstr("ends elsewhere"));
+}
+
+TEST(Transaction, KeepsEveryLargeValueForThoseWhoWantAll) {
+  StreamBuilder stream;
+  stream.begin(5, 100);
+  stream.relation(1);
+  stream.fragment(1, 2, 0, 5, "abc");
+  stream.fragment(1, 2, 3, 5, "de");
+  v1::Record record;
+  record.mutable_insert()->set_relation(1);
+  record.mutable_insert()->set_after(RowBuilder().integer(1, 1));
+  record.mutable_insert()->mutable_after_gaps()->add_fragmented(2);
+  stream.add(record);
+  stream.commit(110);
+  const auto pieces = read_all(stream.frames(), WantedColumns{{0, {}}});
+  ASSERT_EQ(pieces.size(), 1u);
+  EXPECT_EQ(pieces[0].changes[0].after, std::string(RowBuilder().integer(1, 1)) +
+                                            "\x12\x05"
+                                            "abcde");
+}
+
 TEST(Transaction, SaysWhatToDoAboutANewerFormat) {
   StreamBuilder stream;
   stream.begin(5, 100, 2);

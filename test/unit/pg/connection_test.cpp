@@ -13,7 +13,6 @@ namespace {
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using Clock = std::chrono::steady_clock;
 
 class DatabaseConnection : public test::DatabaseTest {};
 
@@ -148,14 +147,12 @@ TEST_F(DatabaseConnection, AStopEndsAStatementAtTheServer) {
   wanted.stop = &stop;
   Connection connection(wanted), watcher(options());
   const int backend = connection.process_id();
-  const auto began = Clock::now();
   std::thread stopper([&] {
     std::this_thread::sleep_for(milliseconds(100));
     stop.request();
   });
-  EXPECT_THROW(connection.exec("SELECT pg_sleep(60)"), Interrupted);
+  EXPECT_THROW(connection.exec("SELECT pg_sleep(3600)"), Interrupted);
   stopper.join();
-  EXPECT_LT(Clock::now() - began, milliseconds(10'000));
   const Result active = watcher.exec("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid = $1",
                                      Parameters().integer(backend));
   EXPECT_EQ(active.integer(0, 0), 0);
@@ -168,7 +165,7 @@ TEST_F(DatabaseConnection, AStopEndsAPipeline) {
   wanted.stop = &stop;
   Connection connection(wanted);
   connection.send("SELECT 1", {});
-  connection.send("SELECT pg_sleep(60)", {});
+  connection.send("SELECT pg_sleep(3600)", {});
   std::thread stopper([&] {
     std::this_thread::sleep_for(milliseconds(100));
     stop.request();
@@ -178,10 +175,9 @@ TEST_F(DatabaseConnection, AStopEndsAPipeline) {
 }
 
 TEST_F(DatabaseConnection, ASilentServerIsGivenUp) {
-  ConnectOptions wanted = options();
-  wanted.response_timeout = milliseconds(100);
-  Connection connection(wanted);
-  const PgError error = error_of([&] { connection.exec("SELECT pg_sleep(5)"); });
+  Connection connection(options());
+  connection.set_response_timeout(milliseconds(100));
+  const PgError error = error_of([&] { connection.exec("SELECT pg_sleep(60)"); });
   EXPECT_TRUE(error.connection_lost());
   EXPECT_FALSE(connection.usable());
   EXPECT_TRUE(error_of([&] { connection.exec("SELECT 1"); }).connection_lost());
@@ -220,7 +216,7 @@ TEST_F(DatabaseConnection, HearsNotifications) {
   listener.exec("LISTEN anabranch");
   EXPECT_FALSE(listener.notification(milliseconds(0)));
   speaker.exec("SELECT pg_notify('anabranch', 'create')");
-  const auto notification = listener.notification(milliseconds(5'000));
+  const auto notification = listener.notification(milliseconds(60'000));
   ASSERT_TRUE(notification);
   EXPECT_EQ(notification->channel, "anabranch");
   EXPECT_EQ(notification->payload, "create");

@@ -1,0 +1,113 @@
+#include "sidecar/kafka/properties.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace anabranch {
+namespace {
+
+constexpr std::string_view file_suffix = ".file";
+constexpr size_t file_bytes_max = size_t{64} << 10;
+
+constexpr std::array<std::string_view, 7> secrets = {
+    "sasl.password", "sasl.oauthbearer.client.secret", "sasl.oauthbearer.config", "ssl.key.password",
+    "ssl.key.pem",   "ssl.keystore.password",          "sasl.kerberos.kinit.cmd"};
+
+// librdkafka's second names, each with the first.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 9> aliases = {{
+    {"metadata.broker.list", "bootstrap.servers"},
+    {"max.in.flight", "max.in.flight.requests.per.connection"},
+    {"sasl.mechanism", "sasl.mechanisms"},
+    {"fetch.message.max.bytes", "max.partition.fetch.bytes"},
+    {"queue.buffering.max.ms", "linger.ms"},
+    {"message.send.max.retries", "retries"},
+    {"compression.codec", "compression.type"},
+    {"request.required.acks", "acks"},
+    {"delivery.timeout.ms", "message.timeout.ms"},
+}};
+
+std::string_view first_name(std::string_view name) {
+  const auto* const alias =
+      std::find_if(aliases.begin(), aliases.end(), [&](const auto& pair) { return pair.first == name; });
+  return alias == aliases.end() ? name : alias->second;
+}
+
+}  // namespace
+
+KafkaPropertyError::KafkaPropertyError(std::string property, std::string problem, std::string remedy)
+    : std::runtime_error(fmt::format("kafka property \"{}\": {}; {}", property, problem, remedy)),
+      property_(std::move(property)),
+      problem_(std::move(problem)),
+      remedy_(std::move(remedy)) {}
+
+bool is_secret_property(std::string_view name) {
+  return std::find(secrets.begin(), secrets.end(), name) != secrets.end();
+}
+
+std::string read_value_file(const std::string& property, const std::string& path, bool secret) {
+  const auto refuse = [&](std::string problem, std::string remedy) {
+    throw KafkaPropertyError(property, fmt::format("file \"{}\" {}", path, problem), std::move(remedy));
+  };
+  // Without O_NONBLOCK a FIFO would hold the program until someone writes to it.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (descriptor < 0)
+    refuse(fmt::format("cannot be read: {}", std::strerror(errno)), "name a file that the program's user can read");
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(fdopen(descriptor, "r"), &fclose);
+  struct stat status {};
+  if (!file || fstat(descriptor, &status) != 0)
+    refuse(fmt::format("cannot be read: {}", std::strerror(errno)), "name another file");
+  if (!S_ISREG(status.st_mode)) refuse("is no regular file", "name a file that holds the value");
+  const mode_t others = status.st_uid == 0 ? S_IRWXO : S_IRWXO | S_IRWXG;
+  if (secret && (status.st_mode & others) != 0)
+    refuse("holds a secret and can be read by others", "take that right away: chmod 600 FILE");
+
+  std::string text(file_bytes_max + 1, '\0');
+  text.resize(fread(text.data(), 1, text.size(), file.get()));
+  if (ferror(file.get()) != 0) refuse("cannot be read", "name another file");
+  if (text.size() > file_bytes_max) refuse("is larger than 64 KB", "name a file that holds the value and no more");
+  if (text.find('\0') != std::string::npos) refuse("holds a NUL byte", "save the value as plain text");
+  if (text.ends_with('\n')) text.pop_back();
+  if (text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
+KafkaProperties with_files_read(const KafkaProperties& given) {
+  KafkaProperties read;
+  for (const auto& [name, value] : given) {
+    if (!name.ends_with(file_suffix)) {
+      read[name] = value;
+      continue;
+    }
+    const std::string property = name.substr(0, name.size() - file_suffix.size());
+    if (given.contains(property))
+      throw KafkaPropertyError(name, fmt::format("\"{}\" is given too", property), "leave one of the two out");
+    read[property] = read_value_file(name, value, is_secret_property(property));
+  }
+  return read;
+}
+
+KafkaProperties merged(const KafkaProperties& given, const KafkaProperties& ours) {
+  KafkaProperties all = ours;
+  for (const auto& [name, value] : given) {
+    const auto fixed = std::find_if(ours.begin(), ours.end(), [first = first_name(name)](const auto& pair) {
+      return first_name(pair.first) == first;
+    });
+    if (fixed == ours.end())
+      all[name] = value;
+    else if (fixed->second != value)
+      throw KafkaPropertyError(name, fmt::format("anabranch sets it to \"{}\"", fixed->second), "leave it out");
+  }
+  return all;
+}
+
+}  // namespace anabranch

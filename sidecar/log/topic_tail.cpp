@@ -1,0 +1,66 @@
+#include "sidecar/log/topic_tail.hpp"
+
+#include <algorithm>
+#include <deque>
+
+namespace anabranch {
+namespace {
+
+constexpr std::chrono::milliseconds read_wait{500};
+// Of the transaction topic; each that was not enough makes the next so many times as long.
+constexpr int64_t window_records = 256;
+constexpr int64_t window_growth = 4;
+
+// Takes the records of the transaction topic in order, from any place on.
+class Window {
+ public:
+  Window(uint64_t count, const std::set<std::string>& topics) : count_(count), topics_(topics) {}
+
+  void take(const PartRecord& part) {
+    if (part.content) return;  // rows that existed are no transaction
+    if (part.begin || part.is_position()) {
+      begun_ = true;
+      shown_ = false;
+    }
+    for (const SpanRecord& span : part.spans) shown_ = shown_ || topics_.empty() || topics_.contains(span.topic);
+    if (!part.end && !part.is_position()) return;
+    last_end_ = part.end_lsn;
+    // Of a transaction that began before the window nothing is known.
+    if (!begun_ || !shown_ || count_ == 0) return;
+    last_offset_ = part.offset;
+    before_.push_back(part.previous_end_lsn);
+    if (before_.size() > count_) before_.pop_front();
+  }
+
+  TopicTail tail() const { return {before_.empty() ? last_end_ : before_.front(), last_offset_, before_.size()}; }
+
+ private:
+  const uint64_t count_;
+  const std::set<std::string>& topics_;
+  bool begun_ = false, shown_ = false;
+  Lsn last_end_;
+  int64_t last_offset_ = -1;
+  std::deque<Lsn> before_;  // the ends of the units before those that count
+};
+
+}  // namespace
+
+TopicTail find_tail(TopicReader& reader, const std::string& transaction_topic, uint64_t count,
+                    const std::set<std::string>& topics) {
+  const auto bounds = reader.bounds(transaction_topic, 0);
+  if (!bounds) return {};
+  for (int64_t size = window_records;; size *= window_growth) {
+    const int64_t begin = std::max(bounds->first, bounds->end - size);
+    Window window(count, topics);
+    for (int64_t next = begin; next < bounds->end;) {
+      const TopicRead read = reader.read(transaction_topic, 0, next, bounds->end - 1, read_wait);
+      for (const TopicRecord& record : read.records) window.take(read_part(record));
+      if (read.next == next && read.at_end) break;
+      next = read.next;
+    }
+    const TopicTail tail = window.tail();
+    if (begin == bounds->first || (tail.count >= count && tail.from.valid())) return tail;
+  }
+}
+
+}  // namespace anabranch

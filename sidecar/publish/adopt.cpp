@@ -1,0 +1,156 @@
+// Method:
+//   1. The slot must be ours to go on from, and nobody else may publish under the prefix.
+//   2. Whoever published before must not go on: its transactional.id is taken, then let go; then our own is.
+//   3. What would a start say if only the names were right (startup.hpp)? Either nothing is missing, or publishing goes
+//      on at the slot's position, or, where only topics are lost, at the later of that and P.
+//   4. One Kafka transaction: the gap where there is one, what topics end at now, which tables' content is void by it,
+//      and Progress under the new identity.
+#include "sidecar/publish/adopt.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "sidecar/publish/batch.hpp"
+#include "sidecar/publish/real_parts.hpp"
+#include "sidecar/publish/startup_facts.hpp"
+
+namespace anabranch {
+namespace {
+
+RunError refused(const std::string& message) {
+  return {RunError::Kind::configuration, message};
+}
+
+const SourceSlot& usable_slot(const RealParts& real) {
+  const std::string& name = real.settings.slot;
+  const auto& slot = real.facts.slot;
+  if (!slot) throw refused(fmt::format("replication slot \"{}\" does not exist: run \"anabranch init\" first", name));
+  if (slot->lost)
+    throw refused(fmt::format("replication slot \"{}\" is lost: drop it and run \"anabranch init\" first", name));
+  if (!slot->usable) throw refused(slot->problem);
+  if (slot->active_pid)
+    throw refused(fmt::format("replication slot \"{}\" is in use by process {}: stop the sidecar first", name,
+                              *slot->active_pid));
+  return *slot;
+}
+
+void fence_former(const RealParts& real, const Progress& before) {
+  KafkaAccess former = real.access;
+  former.transactional_id =
+      transactional_id(real.settings.prefix, real.settings.source, before.system_identifier, before.instance);
+  if (former.transactional_id != real.access.transactional_id) make_rdkafka_producers(former)->make()->init();
+}
+
+StartupDecision decide_with_our_names(RealParts& real, const TopicNames& names, StoredProgress stored) {
+  if (stored.progress) {
+    stored.progress->slot = real.settings.slot;
+    stored.progress->instance = real.settings.instance;
+  }
+  const uint32_t timeline = stored.progress ? stored.progress->timeline : 0;
+  StartupFacts found = facts_of_topics(std::move(stored), *real.topics, names);
+  found.source = real.source.facts(timeline);
+  found.slot = real.settings.slot;
+  found.instance = real.settings.instance;
+  return decide_startup(found);
+}
+
+// What topics were to end at is forgotten with what they have lost.
+void lower_to_ends(std::vector<TopicPosition>& positions, TopicAdmin& topics) {
+  for (TopicPosition& position : positions) {
+    const auto ends = topics.ends(position.topic);
+    for (size_t i = 0; i < position.next_offsets.size(); ++i)
+      position.next_offsets[i] = ends && i < ends->size() ? std::min((*ends)[i], position.next_offsets[i]) : int64_t{0};
+  }
+}
+
+// Rows that were read before a gap are not what the table held after it.
+void void_content(Batch& batch, const std::string& source, std::vector<ContentProgress> content) {
+  for (ContentProgress& progress : content) {
+    if (progress.state == ContentProgress::State::done && progress.request == 0)
+      progress.state = ContentProgress::State::stale;
+    progress.next_key.reset();
+    progress.rows = progress.rows_read = progress.shape = 0;
+    batch.write_content(content_key(source, progress), write_content_progress(progress));
+  }
+}
+
+std::string take_over(RealParts& real) {
+  const PublisherSettings& settings = real.settings;
+  const TopicNames names(settings.prefix);
+  const Lsn confirmed = usable_slot(real).confirmed;
+  const StoredProgress before = real.progress->read(settings.source, ProgressStore::Reach::readable);
+  if (!before.other_sources.empty())
+    throw refused(fmt::format("source \"{}\" publishes under the prefix \"{}\": choose another",
+                              before.other_sources.front(), settings.prefix));
+  if (!before.progress && !real.facts.published_before)
+    return fmt::format("nothing was published under the prefix \"{}\" yet: \"anabranch run\" begins at {}",
+                       settings.prefix, confirmed.to_string());
+
+  if (before.progress) fence_former(real, *before.progress);
+  const auto producer = real.producers->make();
+  producer->init();
+  StoredProgress stored = real.progress->read(settings.source, ProgressStore::Reach::all);
+  Progress start = stored.progress.value_or(Progress{});
+  const Lsn published = start.lsn;
+
+  const StartupDecision decision = decide_with_our_names(real, names, stored);
+  const bool complete = decision.kind == StartupDecision::Kind::go_on;
+  // Where only topics are lost, the server goes on where it was.
+  const bool lost_in_kafka = decision.reason == StartupDecision::Reason::topic_lost ||
+                             decision.reason == StartupDecision::Reason::other_cluster;
+  const Lsn from = complete ? published : lost_in_kafka ? std::max(confirmed, published) : confirmed;
+
+  if (start.system_identifier != real.facts.system_identifier || from < published)
+    start.adopted_from = start.system_identifier;
+  start.cluster_id = real.topics->cluster_id();
+  start.run_id = random_run_id();
+  start.system_identifier = real.facts.system_identifier;
+  start.timeline = real.facts.timeline;
+  start.slot = settings.slot;
+  start.instance = settings.instance;
+  start.version = ANABRANCH_VERSION;
+  // Whoever adopts takes tables as they are numbered now.
+  for (TopicPosition& position : stored.topics) position.numbering = {};
+  if (!complete) {
+    start.part_end_lsn = Lsn();
+    start.parts = 0;
+    start.records = 0;
+    start.crc = 0;
+    start.transaction_offset = -1;
+    lower_to_ends(stored.topics, *real.topics);
+  }
+  Batch batch(settings, names, real.parts(), *producer, stored, start);
+  if (!complete) batch.take_position(from, true);
+  batch.write_topic_positions_of(stored.topics);
+  if (!complete) void_content(batch, settings.source, stored.content);
+  batch.commit();
+
+  PublisherReport report;
+  report.state = "stopped";
+  report.lsn = batch.committed().lsn;
+  report.cluster_id = start.cluster_id;
+  real.source.report(report);
+  if (complete)
+    return fmt::format(
+        "the topics under \"{}\" are this server's now, and nothing is missing: publishing goes on at {}",
+        settings.prefix, published.to_string());
+  return fmt::format(
+      "the topics under \"{}\" are this server's now: publishing goes on at {}. What was written after {} and before "
+      "that is not in the topics; the topic of transactions says so, and copies that read it become stale",
+      settings.prefix, from.to_string(), published.valid() ? published.to_string() : std::string("their beginning"));
+}
+
+}  // namespace
+
+std::string adopt(const RunSettings& settings) {
+  const Stop never;
+  try {
+    RealParts real(settings, "anabranch adopt", never);
+    return take_over(real);
+  } catch (...) {
+    throw_as_run_error();
+  }
+}
+
+}  // namespace anabranch

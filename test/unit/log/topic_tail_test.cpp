@@ -1,0 +1,92 @@
+// Looking at the end of the topics begins with the right transaction, however the topic is cut.
+#include "sidecar/log/topic_tail.hpp"
+
+#include <gtest/gtest.h>
+
+#include "sidecar/log/topic_transactions.hpp"
+#include "test/unit/log/topic_model.hpp"
+
+namespace anabranch {
+namespace {
+
+using test::ModelChange;
+using test::ModelPublisher;
+using test::ModelTopics;
+
+ModelChange insert(uint32_t relation, const std::string& after) {
+  ModelChange change;
+  change.relation = relation;
+  change.row.set_operation(topic::v1::Row::INSERT);
+  change.row.set_after(after);
+  return change;
+}
+
+struct TopicTailTest : ::testing::Test {
+  ModelTopics topics{5};
+  ModelPublisher publisher{topics};
+
+  TopicTailTest() {
+    publisher.relation(1);
+    publisher.relation(2);
+    publisher.position(0x100);
+  }
+
+  // The ends of the transactions that a look at the last `count` shows.
+  std::vector<uint64_t> shown(uint64_t count, std::set<std::string> only = {}) {
+    const TopicTail tail = find_tail(topics, "p.transaction", count, only);
+    TopicTransactionsOptions options;
+    options.transaction_topic = "p.transaction";
+    options.relation_topic = "p.relation";
+    options.message_prefix = "p.message.";
+    options.shown = std::move(only);
+    TopicTransactions transactions(topics, options, tail.from, std::nullopt);
+    std::vector<uint64_t> ends;
+    for (int64_t offset = -1; offset < tail.last_offset;) {
+      const auto piece = transactions.next(std::chrono::milliseconds(0), {});
+      if (!piece) continue;
+      offset = piece->log_offset;
+      if (piece->last() && !piece->changes.empty()) ends.push_back(piece->end_lsn->value());
+    }
+    return ends;
+  }
+};
+
+TEST_F(TopicTailTest, ShowsTheLastTransactionsWhateverStandsBetween) {
+  for (uint64_t n = 1; n <= 5; ++n) {
+    publisher.transaction(n, 0x1000 * n, {insert(1, "a")});
+    publisher.content();
+    publisher.position(0x1000 * n + 0x100, n == 4);  // a loss that was accepted, too
+    publisher.content();
+  }
+  EXPECT_EQ(shown(1), (std::vector<uint64_t>{0x5000}));
+  EXPECT_EQ(shown(3), (std::vector<uint64_t>{0x3000, 0x4000, 0x5000}));
+  EXPECT_EQ(shown(99).size(), 5U);
+  EXPECT_EQ(find_tail(topics, "p.transaction", 0, {}).from, Lsn(0x5100));
+}
+
+TEST_F(TopicTailTest, CountsOnlyTransactionsOfTheTopicsAskedFor) {
+  publisher.transaction(1, 0x1000, {insert(2, "a")});
+  for (uint64_t n = 2; n <= 700; ++n) publisher.transaction(n, 0x1000 * n, {insert(1, "a")});
+  publisher.transaction(701, 0x1000 * 701, {insert(2, "b"), insert(1, "c")});
+  EXPECT_EQ(shown(1, {publisher.topic(2)}), (std::vector<uint64_t>{0x1000 * 701}));
+  EXPECT_EQ(shown(2, {publisher.topic(2)}), (std::vector<uint64_t>{0x1000, 0x1000 * 701}));
+}
+
+TEST_F(TopicTailTest, LeavesOutWhatHasNoEndYetAndWhatBeganBeforeTheTopicDoes) {
+  publisher.transaction(1, 0x1000, {insert(1, "a"), insert(1, "b"), insert(1, "c")}, 1);
+  publisher.transaction(2, 0x2000, {insert(1, "d")});
+  publisher.transaction(3, 0x3000, {insert(1, "e"), insert(1, "f")}, 1);
+  auto& partition = topics.partition("p.transaction");
+  partition.remove_before(partition.records.at(2).offset);  // the first part of transaction 1
+  partition.end = partition.records.back().offset;          // the last part of transaction 3
+  partition.records.pop_back();
+  EXPECT_EQ(shown(10), (std::vector<uint64_t>{0x2000}));
+}
+
+TEST_F(TopicTailTest, SaysThatNothingHasBeenPublished) {
+  ModelTopics empty;
+  EXPECT_FALSE(find_tail(empty, "p.transaction", 10, {}).from.valid());
+}
+
+}  // namespace
+}  // namespace anabranch
