@@ -24,21 +24,21 @@ def fill_slots(rig):
     return rig.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '%\\_fill\\_%'")
 
 
-def test_restart_is_quick(rig):
-    """At most two seconds from the start to the first change applied, after kill -9."""
-    social.prepare(rig)
-    rig.sidecar.start()
-    rig.wait_live(*social.COPIES)
-    with rig.load(social.LOAD):
-        for _ in range(5):
-            rig.sidecar.kill()
-            applied = rig.value("SELECT applied_transactions FROM anabranch.source")
-            began = time.monotonic()
-            rig.sidecar.start()
-            rig.wait_until(lambda: rig.value("SELECT applied_transactions FROM anabranch.source") > applied, "the first change")
-            assert time.monotonic() - began <= 2, f"it took {time.monotonic() - began:.2f} s"
-    rig.expect_current(social.COPIES)
-    rig.sidecar.stop()
+def test_restart_waits_for_no_timeout(make_rig):
+    """After kill -9 the server may hold slot and rows for the one that is gone: no timeout of the server's ends that here, and
+    changes are applied nevertheless."""
+    with make_rig(wal_sender_timeout="1h") as rig:
+        social.prepare(rig)
+        rig.sidecar.start()
+        rig.wait_live(*social.COPIES)
+        with rig.load(social.LOAD):
+            for _ in range(5):
+                rig.sidecar.kill()
+                applied = rig.value("SELECT applied_transactions FROM anabranch.source")
+                rig.sidecar.start()
+                rig.wait_until(lambda: rig.value("SELECT applied_transactions FROM anabranch.source") > applied, "the first change")
+        rig.expect_current(social.COPIES)
+        rig.sidecar.stop()
 
 
 def test_slot_never_runs_ahead_of_what_is_recorded(rig):
@@ -63,7 +63,7 @@ def test_idle_database_moves_the_slot(rig):
         cursor.execute("CREATE TABLE busy AS SELECT repeat(md5(i::text), 10) FROM generate_series(1, 100000) AS i")
         cursor.execute("SELECT pg_current_wal_insert_lsn() - '0/0'")
         written = cursor.fetchone()[0]
-    rig.wait_until(lambda: slot_positions(rig)[0] >= written, "the slot to pass the neighbour's WAL", seconds=15)
+    rig.wait_until(lambda: slot_positions(rig)[0] >= written, "the slot to pass the neighbour's WAL")
     rig.sidecar.stop()
 
 
@@ -75,7 +75,7 @@ def test_changes_of_nobodys_tables_move_the_slot(rig):
     rig.sql("UPDATE unselected SET i = i + 1")
     rig.wait_fresh(*social.COPIES)
     written = rig.value("SELECT pg_current_wal_insert_lsn() - '0/0'")
-    rig.wait_until(lambda: slot_positions(rig)[0] >= written, "the slot to pass them", seconds=15)
+    rig.wait_until(lambda: slot_positions(rig)[0] >= written, "the slot to pass them")
     rig.sidecar.stop()
 
 
@@ -109,7 +109,7 @@ def test_second_sidecar_waits_for_the_first(rig):
     rig.wait_until(lambda: "in use by process" in second.log(), "the second to say what it waits for")
     assert second.running() and rig.sidecar.running()
     rig.sidecar.kill()
-    rig.wait_until(lambda: "applying" in second.log(), "the second to take over", seconds=15)
+    rig.wait_until(lambda: "applying" in second.log(), "the second to take over")
     rig.sql("INSERT INTO tweets (user_id) VALUES (1)")
     rig.expect_current(social.COPIES)
     second.stop()
@@ -133,7 +133,30 @@ def test_locked_copy_does_not_hold_up_the_others(rig):
             holder.rollback()
         rig.wait_live(*copies)
     rig.expect_current(copies)
-    rig.wait_until(lambda: fill_slots(rig) == 0, "the slots to be dropped", seconds=15)
+    rig.wait_until(lambda: fill_slots(rig) == 0, "the slots to be dropped")
+    rig.sidecar.stop()
+
+
+def test_open_drop_does_not_hold_up_the_others(rig):
+    social.prepare(rig)
+    rig.sidecar.start()
+    rig.wait_live(*social.COPIES)
+    with contextlib.closing(rig.session(autocommit=False)) as session, session.cursor() as cursor:
+        cursor.execute("DROP VIEW user_activity")
+        for user in range(1, 4):
+            rig.sql("INSERT INTO tweets (user_id) VALUES (%s)", (user,))
+            rig.wait_fresh("tweets_by_user")
+        session.rollback()
+    rig.expect_current(social.COPIES)
+    with contextlib.closing(rig.session(autocommit=False)) as session, session.cursor() as cursor:
+        cursor.execute("DROP VIEW user_activity")
+        rig.sql("INSERT INTO tweets (user_id) VALUES (7)")
+        rig.wait_fresh("tweets_by_user")
+        session.commit()
+    assert rig.value("SELECT count(*) FROM anabranch.progress") == len(social.COPIES) - 1
+    rig.sql("INSERT INTO tweets (user_id) VALUES (8)")
+    rig.expect_current({name: query for name, query in social.COPIES.items() if name != "user_activity"})
+    assert rig.sidecar.running(), rig.sidecar.log_tail()
     rig.sidecar.stop()
 
 
@@ -170,7 +193,7 @@ def test_cancelled_and_terminated_sessions(rig):
 
 def test_paused_copy_is_let_go_when_it_keeps_too_much_wal(rig):
     social.prepare(rig)
-    settings = rig.directory / "limit.toml"
+    settings = pathlib.Path(f"{rig.log_path}.toml")
     settings.write_text('[source.home]\nwal_keep_limit = "64 MB"\n')
     settings.chmod(0o644)
     rig.sidecar.arguments = ["--config", str(settings)]
@@ -182,10 +205,43 @@ def test_paused_copy_is_let_go_when_it_keeps_too_much_wal(rig):
     rig.sql("CREATE TABLE filler AS SELECT repeat(md5(i::text), 30) AS filler FROM generate_series(1, 90000) AS i")
     rig.sql("INSERT INTO tweets (user_id) VALUES (1)")
     rig.wait_fresh("tweets_by_user")
-    rig.wait_until(lambda: slot_positions(rig)[0] > paused_at, "the slot to go on without the paused copy", seconds=15)
+    rig.wait_until(lambda: slot_positions(rig)[0] > paused_at, "the slot to go on without the paused copy")
     rig.sql("SELECT anabranch.resume('user_activity')")
     rig.expect_current(social.COPIES)
-    rig.wait_until(lambda: fill_slots(rig) == 0, "the slots to be dropped", seconds=15)
+    rig.wait_until(lambda: fill_slots(rig) == 0, "the slots to be dropped")
+    rig.sidecar.stop()
+
+
+def test_stuck_copy_is_let_go_when_its_slot_keeps_too_much_wal(rig):
+    social.prepare(rig, {})
+    copies = {"tweet_counts": TWEETS_PER_USER, "like_counts": LIKES_PER_USER}
+    for name, query in copies.items():
+        rig.create(name, query)
+    settings = pathlib.Path(f"{rig.log_path}.toml")
+    settings.write_text('[source.home]\nwal_keep_limit = "64 MB"\n')
+    settings.chmod(0o644)
+    rig.sidecar.arguments = ["--config", str(settings)]
+    rig.sidecar.start()
+    rig.wait_live(*copies)
+    state = rig.value("SELECT state::text FROM anabranch.definition WHERE copy = 'tweet_counts'::regclass")
+    with contextlib.closing(rig.session(autocommit=False)) as holder, holder.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {state} IN SHARE MODE")
+        rig.sql("INSERT INTO tweets (user_id) VALUES (1)")
+        rig.wait_for_state("tweet_counts", "catching_up")
+        rig.wait_until(lambda: fill_slots(rig) == 1, "the copy to have a slot of its own")
+        rig.sql("CREATE TABLE filler AS SELECT repeat(md5(i::text), 30) AS filler FROM generate_series(1, 90000) AS i")
+        # The sidecar's own slot reaches back less far only after a checkpoint has told it where to begin.
+        rig.wait_until(lambda: rig.sql("CHECKPOINT; SELECT 1") and "keeps more WAL than wal_keep_limit" in rig.sidecar.log(),
+                       "the copy to be let go")
+        assert rig.value("""SELECT coalesce(max(pg_current_wal_lsn() - restart_lsn), 0) < 64 << 20 FROM pg_replication_slots
+                            WHERE slot_name ~ '_fill_'"""), "its slot keeps the WAL still"
+        rig.sql("INSERT INTO likes (user_id) VALUES (1)")
+        rig.wait_fresh("like_counts")
+        holder.rollback()
+    rig.wait_live(*copies)
+    assert rig.sidecar.log().count("applying (") == 1, "the session was lost over it"
+    rig.expect_current(copies)
+    rig.wait_until(lambda: fill_slots(rig) == 0, "the slots to be dropped")
     rig.sidecar.stop()
 
 
@@ -232,7 +288,7 @@ def test_stop_in_the_middle_of_a_large_transaction(rig):
     rig.wait_live("tweet_counts")
     rig.sql("INSERT INTO tweets (user_id, body) SELECT i % 5000, 'row ' || i FROM generate_series(1, 500000) AS i")
     time.sleep(1.5)
-    rig.sidecar.stop(seconds=10)
+    rig.sidecar.stop()
     rig.sidecar.start()
     rig.expect_current({"tweet_counts": "SELECT tweet_id, count(*) AS tweets FROM tweets GROUP BY 1"})
     rig.sidecar.stop()
@@ -247,7 +303,7 @@ def test_truncate_while_filling(rig):
     rig.sql("TRUNCATE tweets")
     rig.sql("INSERT INTO tweets (user_id, body) SELECT i % 1000, 'row ' || i FROM generate_series(1, 3000) AS i")
     rig.expect_current({"tweet_counts": TWEETS_PER_USER})
-    rig.wait_until(lambda: fill_slots(rig) == 0, "the slots to be dropped", seconds=15)
+    rig.wait_until(lambda: fill_slots(rig) == 0, "the slots to be dropped")
     rig.sidecar.stop()
 
 
@@ -260,7 +316,7 @@ def test_copy_dropped_while_filling(rig):
     rig.wait_until(lambda: fill_slots(rig) > 0, "a fill")
     rig.sql("SELECT anabranch.drop_aggregate_table('tweet_counts')")
     rig.expect_current(social.COPIES)
-    rig.wait_until(lambda: fill_slots(rig) == 0, "the slot to be dropped", seconds=15)
+    rig.wait_until(lambda: fill_slots(rig) == 0, "the slot to be dropped")
     rig.sidecar.stop()
 
 
@@ -275,7 +331,7 @@ def test_many_copies_fill_at_once(rig):
             rig.create(name, query)
         rig.wait_live(*copies)
     rig.expect_current({**copies, "like_counts": LIKES_PER_USER})
-    rig.wait_until(lambda: fill_slots(rig) == 0, "the slots to be dropped", seconds=15)
+    rig.wait_until(lambda: fill_slots(rig) == 0, "the slots to be dropped")
     rig.sidecar.stop()
 
 

@@ -2,8 +2,11 @@
 concerns is set aside with the reason, every other one goes on and stays right."""
 
 import contextlib
+import datetime
+import itertools
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -196,6 +199,75 @@ def test_function_cannot_escalate(rig):
     rig.sidecar.stop()
 
 
+def test_function_cannot_speak_for_the_server(rig):
+    rig.sql(LEDGER)
+    rig.sql("""
+        CREATE FUNCTION outspoken(note text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$
+        BEGIN
+          IF note ~ '^[0-9A-Z]{5}$' THEN RAISE EXCEPTION 'said by a function' USING ERRCODE = note; END IF;
+          RETURN note;
+        END $$""")
+    rig.init()
+    rig.create("balance", BALANCE)
+    rig.create("victim", "SELECT outspoken(note) AS note, count(*) AS n FROM entry GROUP BY 1")
+    rig.sidecar.start()
+    rig.wait_live("balance", "victim")
+    # Another sidecar; the server shuts down; the connection is lost; the disk is full.
+    for number, code in enumerate(["AN001", "57P01", "08006", "53100"], 700):
+        rig.sql("INSERT INTO entry (id, account, amount, note) VALUES (%s, 'loud', 1, %s)", (number, code))
+        rig.wait_until(lambda: rig.state("victim")[0] != "live", f"the copy to be set aside for {code}")
+        state, sqlstate, reason = rig.state("victim")
+        assert (state, sqlstate) == (("catching_up", "AN008") if code == "53100" else ("failed", "38000")), (code, state, sqlstate)
+        assert "said by a function" in reason
+        rig.expect_current({"balance": BALANCE})
+        rig.sql("DELETE FROM entry WHERE id = %s", (number,))
+        if code == "53100":  # in the log for ever: only another definition of the function gets past it
+            rig.sql("CREATE OR REPLACE FUNCTION outspoken(note text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT note'")
+            rig.wait_live("victim")
+            break
+        rig.sql("SELECT anabranch.resume('victim')")
+        rig.wait_live("victim")
+    # While it is filled, too.
+    rig.sql("""
+        CREATE OR REPLACE FUNCTION outspoken(note text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'said by a function' USING ERRCODE = 'AN001'; END $$""")
+    rig.create("late", "SELECT outspoken(note) AS note, count(*) AS n FROM entry GROUP BY 1")
+    rig.wait_for_state("late", "failed")
+    assert rig.sidecar.running(), rig.sidecar.log_tail()
+    rig.expect_current({"balance": BALANCE})
+    rig.sidecar.stop()
+
+
+def test_sleeping_function_is_told_and_set_apart(rig):
+    rig.sql(LEDGER)
+    rig.sql("""
+        CREATE FUNCTION sleepy(note text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$
+        BEGIN
+          IF note = 'sleep' THEN PERFORM pg_sleep(3600); END IF;
+          RETURN note;
+        END $$""")
+    rig.init()
+    rig.create("balance", BALANCE)
+    rig.create("victim", "SELECT sleepy(note) AS note, count(*) AS n FROM entry GROUP BY 1")
+    rig.sidecar.start()
+    rig.wait_live("balance", "victim")
+    rig.sql("INSERT INTO entry (id, account, amount, note) VALUES (700, 'slow', 1, 'sleep')")
+    rig.wait_until(lambda: "its batch is being applied, for" in str(rig.value("SELECT problem FROM anabranch.status WHERE kind = 'source'")),
+                   "status to say that a batch takes long")
+    # What the statement's timeout does after a minute.
+    for _ in range(2):
+        cancel = """SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+                    WHERE query LIKE 'SELECT anabranch.apply(%' AND state = 'active' AND wait_event = 'PgSleep'"""
+        rig.wait_until(lambda: rig.sql(cancel) or rig.state("victim")[0] != "live", "the function to sleep")
+        time.sleep(1)
+    rig.wait_for_state("victim", "catching_up")
+    rig.expect_current({"balance": BALANCE})
+    rig.sql("SELECT anabranch.pause('victim')")
+    rig.sql("SELECT anabranch.drop_aggregate_table('victim')")
+    rig.expect_current({"balance": BALANCE})
+    rig.sidecar.stop()
+
+
 def test_view_dropped(rig):
     start_with_two_copies(rig)
     rig.sql("DROP VIEW victim")
@@ -262,6 +334,12 @@ def small_disk(rig, megabytes):
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
+def tries_where_it_stands(rig):
+    """When the sidecar began to apply, in seconds, each time from the position it has not come away from since."""
+    tries = re.findall(r'^(\S+ \S+) UTC info: applying \(.*?\blsn="?([0-9A-F/]+)', rig.sidecar.log(), re.M)
+    return [datetime.datetime.fromisoformat(at).timestamp() for at, lsn in tries if lsn == tries[-1][1]]
+
+
 def test_full_disk(rig):
     with small_disk(rig, 64) as tablespace:
         if tablespace is None:
@@ -280,6 +358,11 @@ def test_full_disk(rig):
         rig.sql("INSERT INTO entry SELECT i, repeat('a', 100) || i, i FROM generate_series(1000, 60000) AS i")
         rig.wait_until(
             lambda: "No space left" in rig.sidecar.log() + str(rig.state("balance")[2]), "a complaint about the disk")
+        rig.wait_until(lambda: len(tries_where_it_stands(rig)) >= 7, "a row of tries from one position")
+        for number, (before, after) in enumerate(itertools.pairwise(tries_where_it_stands(rig))):
+            # A slow machine makes the pauses longer, and nothing makes them shorter.
+            pause = min(0.05 * 2 ** number, 5)
+            assert after - before > 0.9 * pause, f"try {number + 2} after {after - before:.3f} s, not {pause} s:\n{rig.sidecar.log_tail()}"
         rig.sql("DROP TABLE ballast; CHECKPOINT")
         if rig.state("balance")[0] == "failed":
             rig.sql("SELECT anabranch.resume('balance')")

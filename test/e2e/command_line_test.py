@@ -279,7 +279,7 @@ def status_of(rig, *arguments, status=None):
 
 def test_status_tells_by_exit_code_and_words(rig):
     social.prepare(rig)
-    expect(run(rig, "status", status=2), "has not run on this database yet")
+    expect(run(rig, "status", status=2), "no sidecar has run yet")
     rig.sidecar.start()
     rig.wait_live(*social.COPIES)
     seen = status_of(rig, status=0)
@@ -291,13 +291,13 @@ def test_status_tells_by_exit_code_and_words(rig):
 
     rig.sql("SELECT anabranch.pause('user_activity')")
     rig.wait_for_state("user_activity", "paused")
-    expect(run(rig, "status", status=1), "is paused", "SELECT anabranch.resume('public.user_activity')")
+    expect(run(rig, "status", status=1), "paused on request", "SELECT anabranch.resume('public.user_activity')")
     rig.sql("SELECT anabranch.resume('user_activity')")
     rig.wait_live("user_activity")
 
     rig.sidecar.kill()
     rig.wait_until(lambda: status_of(rig)["severity"] == "critical", "the silence to be noticed")
-    expect(run(rig, "status", status=2), "is not running: last seen", "anabranch run")
+    expect(run(rig, "status", status=2), "the sidecar is not running: last seen", "anabranch run")
 
 
 def test_status_shows_a_failed_copy_last(rig):
@@ -310,7 +310,7 @@ def test_status_shows_a_failed_copy_last(rig):
     rig.wait_for_state("shares", "failed")
     screen = run(rig, "status", status=2)
     expect("\n".join(screen.splitlines()[-3:]), "SELECT anabranch.resume('public.shares')")
-    expect(screen, "has failed (22012)", "division by zero")
+    expect(screen, "22012: division by zero (in the transaction that ends at")
     assert status_of(rig)["copies"][0]["sqlstate"] == "22012"
 
 
@@ -408,7 +408,7 @@ database = "app"
 password = "{CANARY}"
 slot = "my_slot"
 publication = "My Publication"
-[log]
+[logging]
 format = "json"
 """
     config = write_config(rig, good)

@@ -1,5 +1,7 @@
 """The first things a reader of the README does, live."""
 
+import datetime
+
 from rig import social
 
 
@@ -34,6 +36,23 @@ def test_reader_waits_for_its_own_write(rig):
         rig.sql("INSERT INTO tweets (user_id, body) VALUES (42, 'mine')")
         rig.wait_fresh("user_activity")
         assert rig.value("SELECT tweets FROM user_activity WHERE user_id = 42") == before + 1
+
+
+def test_age_of_an_idle_copy_is_known(rig):
+    social.prepare(rig)
+    rig.sidecar.start()
+    rig.wait_live("user_activity")
+    rig.wait_fresh("user_activity")
+    began = rig.value("SELECT clock_timestamp()")
+    moments = []
+
+    def moved_on():
+        moments.append(rig.value("SELECT current_as_of FROM anabranch.copies WHERE copy = 'user_activity'::regclass"))
+        return moments[-1] > began + datetime.timedelta(seconds=5)
+
+    rig.wait_until(moved_on, "the copy to be said to be current, as nothing is written")
+    assert moments == sorted(moments), "how current a copy was never falls back"
+    rig.sql("SELECT anabranch.assert_fresh('user_activity', '60 s')")
 
 
 def test_pause_and_resume(rig):

@@ -47,6 +47,9 @@ def test_apply(rig):
     with hanging_commit(rig, "INSERT INTO tweets (user_id, body) SELECT 43, 'unseen' FROM generate_series(1, 100)"):
         rig.sql("SET synchronous_commit = local")
         rig.sql("INSERT INTO tweets (user_id, body) VALUES (43, 'seen')")
+        rig.wait_until(
+            lambda: rig.value("SELECT problem ~ 'waits: transaction [0-9]+ is committed and not visible' AND remedy ~ 'synchronous_standby_names' "
+                              "FROM anabranch.status WHERE kind = 'source'"), "status to say what the sidecar waits for")
         deadline = time.monotonic() + 3
         while time.monotonic() < deadline:
             # What the copy shows may lag, but everything in it must be there to be seen.
@@ -54,6 +57,7 @@ def test_apply(rig):
             assert not unseen, f"shown before the source shows it: {unseen}"
             time.sleep(0.05)
     rig.expect_current(social.COPIES)
+    rig.wait_until(lambda: rig.value("SELECT waiting IS NULL FROM anabranch.sources"), "status to say that it is over")
     rig.sidecar.stop()
 
 

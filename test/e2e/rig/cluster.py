@@ -11,12 +11,23 @@ SCRIPT = ROOT / "scripts" / "cluster.sh"
 
 
 class Cluster:
-    """Made and started by the constructor. `destroy()` removes it; the runner also does when a test has failed."""
+    """Made and started by the constructor. `destroy()` removes it; the runner also does when a test has failed.
 
-    def __init__(self, directory, name, **settings):
+    It listens on a socket alone, unless `listen_addresses="127.0.0.1", port=N` asks for TCP: other programs may know no
+    other way.
+    """
+
+    def __init__(self, directory, name, original=None, **settings):
+        """`original`: a cluster that it is a copy of, as that is now: with its system identifier, without its slots."""
+        self.port = int(settings.get("port", 5432))
         self.path = f"{directory}/{name}"
         self.socket = self._script("socket").strip()
-        self._script("create", *[f"{key}={value}" for key, value in settings.items()])
+        if original is None:
+            self._script("create", *[f"{key}={value}" for key, value in settings.items()])
+        else:
+            done = subprocess.run([SCRIPT, "clone", original.path, self.path], text=True, capture_output=True)
+            if done.returncode != 0:
+                raise RuntimeError(f"cluster.sh clone: {done.stderr.strip()}")
 
     def _script(self, command, *arguments):
         done = subprocess.run([SCRIPT, command, self.path, *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -49,10 +60,10 @@ class Cluster:
 
     def settings(self, dbname="postgres", user="postgres"):
         """What libpq reads from the environment to get here."""
-        return {"PGHOST": self.socket, "PGPORT": "5432", "PGUSER": user, "PGDATABASE": dbname}
+        return {"PGHOST": self.socket, "PGPORT": str(self.port), "PGUSER": user, "PGDATABASE": dbname}
 
     def connect(self, dbname="postgres", user="postgres", autocommit=True):
-        connection = psycopg2.connect(host=self.socket, port=5432, user=user, dbname=dbname)
+        connection = psycopg2.connect(host=self.socket, port=self.port, user=user, dbname=dbname)
         connection.autocommit = autocommit
         return connection
 

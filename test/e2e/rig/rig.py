@@ -13,8 +13,8 @@ from rig.cluster import Cluster
 from rig.compare import expect_equal
 from rig.sidecar import Sidecar, command
 
-# Long enough for a machine of two busy cores; a test that comes near it is broken anyway.
-PATIENCE_SECONDS = 60
+# Long enough for two cores that other tests keep busy, too; a test that comes near it is broken anyway.
+PATIENCE_SECONDS = 120
 
 
 class Rig:
@@ -108,6 +108,26 @@ class Rig:
         sidecar = Sidecar(self.cluster, self.dbname, f"{self.log_path}.{len(self._others) + 2}")
         self._others.append(sidecar)
         return sidecar
+
+    @contextlib.contextmanager
+    def clone(self):
+        """A copy of the server (pg_basebackup), started, and a sidecar for it with our arguments; both end with the block."""
+        cluster = Cluster(self.directory, f"{pathlib.Path(self.cluster.path).name}-clone", original=self.cluster)
+        sidecar = Sidecar(cluster, self.dbname, f"{self.log_path}.clone")
+        sidecar.arguments = self.sidecar.arguments
+        try:
+            yield cluster, sidecar
+        finally:
+            sidecar.kill()
+            cluster.destroy()
+
+    @contextlib.contextmanager
+    def halted_at(self, failpoint):
+        """Starts the sidecar; the block runs while it is halted at "name:count", and then it goes on."""
+        self.sidecar.start(failpoint=f"{failpoint}:halt")
+        self.wait_until(self.sidecar.halted, failpoint)
+        yield
+        self.sidecar.go_on()
 
     # --- Copies ---------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class Sidecar:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def wait(self, seconds=30):
+    def wait(self, seconds=60):
         """Its exit status, negative for a signal; raises subprocess.TimeoutExpired."""
         status = self.process.wait(seconds)
         self.process = None
@@ -44,7 +44,7 @@ class Sidecar:
             self.process.kill()
             self.wait()
 
-    def stop(self, seconds=30):
+    def stop(self, seconds=60):
         """SIGTERM, and a clean end: status 0 within `seconds`."""
         # Before its first line it has not got round to listening for signals.
         deadline = time.monotonic() + seconds

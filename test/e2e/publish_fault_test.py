@@ -1,0 +1,165 @@
+"""What brokers and networks do to a publisher: restarts, moved leaders, a commit that arrives late, records that a broker had
+acknowledged and lost. Afterwards everything is exact, or publishing has stopped by name. Method: as publish_test.py, with real
+brokers, a proxy that knows Kafka's requests, and copies of a broker's directory.
+
+ANABRANCH_STALL_SECONDS: how long a publisher is halted within a transaction (default 2; from 75 on the brokers have aborted it)."""
+
+import contextlib
+import os
+import shutil
+import time
+
+from rig import needs
+from rig.publishing import LOAD, Published
+from rig.sidecar import command
+
+STALL_SECONDS = int(os.environ.get("ANABRANCH_STALL_SECONDS", "2"))
+
+
+def test_a_restarted_broker_is_waited_for(rig, make_kafka, rng):
+    kafka = make_kafka()
+    published = Published(rig, kafka, rng, copies=True)
+    rig.sidecar.start()
+    with rig.load(LOAD):
+        published.wait_published()
+        kafka.restart()
+        published.wait_published(30)
+    published.expect_exact()
+    rig.sidecar.stop()
+
+
+@needs(seconds=60, servers=3)
+def test_leaders_move(rig, make_kafka, rng):
+    """Of data, of progress, of transactions: one of three brokers dies and comes back; another is stopped cleanly."""
+    kafka = make_kafka(nodes=3, properties={"min.insync.replicas": 2, "transaction.state.log.replication.factor": 3,
+                                            "transaction.state.log.min.isr": 2, "transaction.state.log.num.partitions": 3})
+    published = Published(rig, kafka, rng, copies=True, replication_factor=3)
+    rig.sidecar.start()
+    with rig.load(LOAD):
+        published.wait_published()
+        leader = kafka.leader(f"{published.prefix}.progress")
+        kafka.kill(leader)
+        published.wait_published()
+        kafka.start(leader)
+        leader = kafka.leader(f"{published.prefix}.transaction")
+        kafka.stop(leader)
+        published.wait_published()
+        kafka.start(leader)
+        published.wait_published()
+    published.expect_exact()
+    rig.sidecar.stop()
+
+
+def test_a_delayed_commit_ends_no_other_transaction(rig, make_kafka, rng):
+    """Its client had given it up and repeated it. When it arrives the next transaction has all its records but the progress: a
+    producer that had gone on would see it committed without."""
+    kafka = make_kafka(proxied=True)
+    published = Published(rig, kafka, rng, copies=True, brokers=kafka.proxy.bootstrap, properties={"socket.timeout.ms": 2000})
+    rig.sql("INSERT INTO item VALUES (1, 1, 'first'), (2, 1, 'first')")
+    kafka.proxy.delay("EndTxn", seconds=0, times=1)  # of where publishing begins
+    held = kafka.proxy.hold("EndTxn")
+    rig.sidecar.start(failpoint="publish_parts_written:3:halt")
+    held.wait()
+    rig.sql("INSERT INTO item VALUES (3, 1, 'second'), (4, 1, 'second')")
+    rig.wait_until(rig.sidecar.halted, "the second transaction")
+    topic = f"{published.prefix}.public.item"
+    assert len(kafka.read(topic, settled=False)) == 2
+    held.release()
+    time.sleep(1)
+    assert len(kafka.read(topic, settled=False)) == 2, "the delayed commit has ended another transaction"
+    rig.sidecar.go_on()
+    published.expect_exact()
+    assert "a commit was asked for 2 times" in rig.sidecar.log()
+    rig.sidecar.stop()
+
+
+@needs(seconds=40)
+def test_lost_answers_and_cut_connections(rig, make_kafka, rng):
+    """Whatever request meets it, asked or answered: nothing twice, nothing lost."""
+    kafka = make_kafka(proxied=True)
+    published = Published(rig, kafka, rng, copies=True, brokers=kafka.proxy.bootstrap, properties={"socket.timeout.ms": 2000})
+    rig.sidecar.start()
+    with rig.load(LOAD):
+        published.wait_published()
+        for api in ("AddPartitionsToTxn", "Produce", "EndTxn", "InitProducerId"):
+            for answer in (False, True):
+                rules = [kafka.proxy.cut(api, answer=answer)]
+                if api == "InitProducerId":
+                    rules.append(kafka.proxy.cut("EndTxn", answer=True))  # after which there is a new producer
+                for rule in rules:
+                    rule.wait()
+        dropped = kafka.proxy.drop("Produce", answer=True)
+        dropped.wait()
+        with kafka.proxy.black_hole():
+            time.sleep(3)
+        published.wait_published(60)
+    published.expect_exact()
+    rig.sidecar.stop()
+
+
+def test_a_publisher_that_stood_still(rig, kafka, rng):
+    """SIGSTOP within a transaction; if it lasts, the brokers abort what it had begun."""
+    published = Published(rig, kafka, rng, copies=True)
+    with rig.load(LOAD):
+        with rig.halted_at("publish_progress_written:4"):
+            time.sleep(STALL_SECONDS)
+        published.wait_published(30)
+    published.expect_exact()
+    rig.sidecar.stop()
+
+
+def test_a_clone_fences_nobody(rig, kafka, rng):
+    """It has the original's system identifier, so that its producer would be the original's successor, but no slot to go on from."""
+    published = Published(rig, kafka, rng, copies=True)
+    rig.sidecar.start()
+    published.work(5)
+    published.wait_published()
+    with rig.clone() as (cluster, sidecar):
+        def expect_stop(reason):
+            sidecar.start()
+            assert sidecar.wait(60) == 4 and f"publishing stops ({reason})" in sidecar.log(), sidecar.log_tail()
+
+        expect_stop("slot_missing")
+        command(cluster, rig.dbname, "-c", str(published.config), "init")
+        with contextlib.closing(cluster.connect(rig.dbname)) as session, session.cursor() as cursor:
+            cursor.execute("INSERT INTO item SELECT g, 0, 'of the clone' FROM generate_series(5000, 9000) AS g")
+            cursor.execute("SELECT pg_replication_slot_advance(slot_name, pg_current_wal_lsn()) FROM pg_replication_slots")
+        expect_stop("gap")
+    published.work(5)
+    published.expect_exact()
+    assert rig.sidecar.log().count(" publishing (") == 1, rig.sidecar.log_tail()
+    rig.sidecar.stop()
+
+
+@needs(seconds=40)
+def test_a_broker_that_was_rolled_back_stops_it(rig, make_kafka, rng):
+    """Its directory is an earlier copy: what it had acknowledged since is gone. Found by a new start, and by one that runs on."""
+    kafka = make_kafka()
+    published = Published(rig, kafka, rng)
+    rig.sidecar.start()
+    published.work(10)
+    published.wait_published()
+    kafka.stop()
+    copy = kafka.path / "copy"
+    shutil.copytree(kafka.data(), copy)
+    kafka.start()
+    published.work(10)
+    published.wait_published()
+
+    def roll_back():
+        kafka.stop()
+        shutil.rmtree(kafka.data())
+        shutil.copytree(copy, kafka.data())
+        kafka.start()
+
+    roll_back()
+    published.expect_stop("progress_fell", seconds=90)
+    rig.sidecar.start()
+    published.expect_stop("gap")
+    assert "anabranch adopt" in rig.sidecar.log()
+    said = rig.command("-c", str(published.config), "adopt").stdout
+    assert "not in the topics" in said, said
+    rig.sidecar.start()
+    published.work(3)
+    published.wait_published()
+    rig.sidecar.stop()

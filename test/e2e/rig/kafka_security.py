@@ -1,0 +1,67 @@
+"""What a Kafka cluster needs for passwords, TLS and rights, made new for each test: `make_kafka(**security.options)`.
+
+Listener SASL takes a user's password (PLAIN, SCRAM-SHA-256), TLS shows a certificate of `ca`, SECURE does both. The rig's
+own plain listener is that of the administrator, who may do everything; users may do what they are granted.
+"""
+
+import pathlib
+import subprocess
+
+PASSWORD = "canary-0xS3cret"
+
+
+class Security:
+    def __init__(self, directory, user="anabranch"):
+        self.directory = pathlib.Path(directory, "security")
+        self.directory.mkdir(exist_ok=True)
+        self.user = user
+        self.ca = self._authority("ca")
+        self.other_ca = self._authority("other-ca")
+        store = self._server_certificate()
+        tls = {"ssl.keystore.type": "PEM", "ssl.keystore.location": store}
+        plain = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{PASSWORD}";'
+        self.options = {
+            "listeners": {"SASL": "SASL_PLAINTEXT", "TLS": "SSL", "SECURE": "SASL_SSL"},
+            "properties": {
+                "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                "super.users": "User:ANONYMOUS",
+                "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256",
+                **{f"listener.name.{listener}.plain.sasl.jaas.config": plain for listener in ("sasl", "secure")},
+                **{f"listener.name.{listener}.scram-sha-256.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+                   for listener in ("sasl", "secure")},
+                **{f"listener.name.{listener}.{key}": value for listener in ("tls", "secure") for key, value in tls.items()}}}
+
+    def client(self, kafka, listener, **properties):
+        """What a client needs for that listener, "." as "_" in the names of what is to differ."""
+        needed = {"bootstrap.servers": kafka.bootstrap_of(listener), "security.protocol": self.options["listeners"][listener], "log_level": 0}
+        if listener in ("SASL", "SECURE"):
+            needed |= {"sasl.mechanism": "PLAIN", "sasl.username": self.user, "sasl.password": PASSWORD}
+        if listener in ("TLS", "SECURE"):
+            needed |= {"ssl.ca.location": str(self.ca)}
+        return {**needed, **{key.replace("_", "."): value for key, value in properties.items()}}
+
+    def add_scram_user(self, kafka):
+        kafka.tool("kafka.admin.ConfigCommand", "--alter", "--add-config", f"SCRAM-SHA-256=[password={PASSWORD}]", "--entity-type", "users",
+                   "--entity-name", self.user)
+
+    def grant(self, kafka, *what):
+        """For one: "--operation", "Write", "--topic", "t". Kafka's own tool takes a second or two."""
+        kafka.tool("kafka.admin.AclCommand", "--add", "--allow-principal", f"User:{self.user}", *what)
+
+    # --- Certificates -----------------------------------------------------------------------------------------------
+
+    def _openssl(self, *arguments):
+        subprocess.run(["openssl", *map(str, arguments)], check=True, cwd=self.directory, stdin=subprocess.DEVNULL, capture_output=True)
+
+    def _authority(self, name):
+        self._openssl("req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "2", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+        return self.directory / f"{name}.pem"
+
+    def _server_certificate(self):
+        (self.directory / "server.ext").write_text("subjectAltName = IP:127.0.0.1\n")
+        self._openssl("req", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=broker", "-keyout", "server.key", "-out", "server.csr")
+        self._openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "server.ext",
+                      "-out", "server.crt")
+        store = self.directory / "server.pem"
+        store.write_text((self.directory / "server.key").read_text() + (self.directory / "server.crt").read_text())
+        return store
