@@ -24,12 +24,12 @@ def cluster_script(*arguments):
 
 @contextlib.contextmanager
 def rigs():
-    """A function rig(name) that makes a cluster; the directory is removed at the end."""
+    """A function rig(name, setting=value...) that makes a cluster; the directory is removed at the end."""
     directory = cluster_script("private_directory")
     try:
         pg_config = cluster_script("private_server", directory)
         subprocess.run(["make", "-s", "-C", ROOT, "install", f"PG_CONFIG={pg_config}"], check=True, stdout=subprocess.DEVNULL)
-        yield lambda name: Rig(directory, name, **SERVER)
+        yield lambda name, **settings: Rig(directory, name, **SERVER, **settings)
     finally:
         cluster_script("remove", directory)
 
