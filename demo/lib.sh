@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154,SC2034  # program and private are run.sh's; sidecar is for it
+# shellcheck shell=bash disable=SC2154,SC2034  # program, private, log and options are run.sh's; sidecar is for it
 # What demo/run.sh is told with: headings, SQL that is shown before it runs, progress, load. Sourced.
 
 if [ -t 1 ]; then bold=$'\e[1m' blue=$'\e[34m' plain=$'\e[0m' again=$'\r\e[K'; else bold='' blue='' plain='' again=''; fi
@@ -68,9 +68,49 @@ stop_load() {
 rate_of() { pgbench -n -c 4 -T "$2" -f "$1" 2> /dev/null | sed -n 's/^tps = \([0-9]*\).*/\1/p'; }
 latency_of() { pgbench -n -c 1 -T "$2" -f "$1" 2> /dev/null | sed -n 's/^latency average = \([0-9.]*\) ms/\1/p'; }
 
+# A broker in the private directory, and the sidecar's settings for it; 1 where none can be had.
+start_kafka() {
+  local address status=0
+  title "A Kafka broker for the log"
+  note "Its jars come from Maven Central, once, into ${XDG_CACHE_HOME:-~/.cache}/anabranch; it runs in $private/kafka."
+  run_job scripts/kafka.sh start "$private/kafka" > "$private/kafka.address" 2> "$private/kafka.err" || status=$?
+  if [ "$status" != 0 ]; then
+    sed 's/^/  /' "$private/kafka.err"
+    note "No broker can be had here. The copies are fed by the replication slot itself, as they are without log = \"kafka\"."
+    return 1
+  fi
+  address=$(cat "$private/kafka.address")
+  printf '%s\n' 'log = "kafka"' '' '[kafka]' "brokers = \"$address\"" 'messages = ["outbox"]' > "$private/anabranch.toml"
+  options=(-c "$private/anabranch.toml")
+  show "$(cat "$private/anabranch.toml")"
+}
+
+# One transaction, rows and an event, as it stands in the log.
+look_into_the_log() {
+  local transaction="INSERT INTO users VALUES (20001, 'a new user');
+INSERT INTO tweets (user_id, body) VALUES (20001, 'hello, world');
+SELECT pg_logical_emit_message(true, 'outbox:20001', '{\"event\": \"joined\", \"user\": 20001}');"
+  if [ "$log" = kafka ]; then
+    title "5. A look into the topics: two rows and an event, one transaction"
+    sql "$transaction"
+    query "SELECT anabranch.wait_for('user_activity', timeout => '60 s')" > /dev/null
+    run "$program" "${options[@]}" tail -n 1
+    note ""
+    note "Each topic is an ordinary one, for whoever reads Kafka; these are there now:"
+    scripts/kafka.sh tool "$private/kafka" TopicCommand --list 2> /dev/null | sed -n 's/^demo\./  demo./p'
+  else
+    title "5. A look into the log: two rows and an event, one transaction"
+    query "SELECT pg_create_logical_replication_slot('a_look', 'anabranch_decoder')" > /dev/null
+    sql "$transaction"
+    sql "SELECT record FROM pg_logical_slot_get_binary_changes('a_look', NULL, NULL, 'proto_version', '1', 'publication_names', 'anabranch')
+  AS frame, anabranch.decode(frame.data) AS record WHERE record->>'kind' <> 'relation';"
+    query "SELECT pg_drop_replication_slot('a_look')" > /dev/null
+  fi
+}
+
 # The sidecar, in the background.
 sidecar=
 start_sidecar() {
-  "$program" run >> "$private/anabranch.log" 2>&1 < /dev/null &
+  "$program" "${options[@]}" run >> "$private/anabranch.log" 2>&1 < /dev/null &
   sidecar=$!
 }

@@ -2,53 +2,76 @@
 # The demonstration (`make demo`): Debian's package index and a small social network, copies of both kept current while
 # pgbench writes, and kill -9 of everything. It runs on a private copy of the server in a directory of its own, which
 # is removed at the end; with KEEP=1 server and sidecar stay up.
+#
+# Changes go through a Kafka broker of its own (a quarter of a GB of memory) where one can be had, and otherwise, or with
+# LOG=slot, straight from the replication slot.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/.."
 source scripts/cluster.sh
+source scripts/job.sh
 source demo/lib.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS
 export PGCLIENTENCODING=UTF8
 program=$PWD/build/anabranch
+log=${LOG:-kafka} options=()
 
 clean_up() {
-  local status=$?
+  local status=$? file logs=()
   trap - EXIT
+  trap '' HUP INT TERM
+  end_job
+  # shellcheck disable=SC2046  # numbers
+  kill $(jobs -p) 2> /dev/null || true
   if [ "$status" != 0 ]; then
-    note "The demonstration stopped early. The last lines of the sidecar and of the server:"
-    tail -n 15 "$private/anabranch.log" "$private/demo/log" 2> /dev/null || true
+    # Who has stopped it, by a signal, knows why.
+    for file in "$private/build.log" "$private/anabranch.log" "$private/demo/log" "$private/kafka/node-1/log"; do
+      [ "$status" -gt 128 ] || [ ! -s "$file" ] || logs+=("$file")
+    done
+    {
+      note ""
+      note "The demonstration stopped early.${logs[*]:+ The last lines of its logs:}"
+      [ ${#logs[@]} = 0 ] || tail -v -n 20 "${logs[@]}"
+    } >&3 2>&3 || true  # a trap may come while a command's output is redirected, and nobody may read on
   fi
   [ -z "$load" ] || kill -KILL -- "-$load" 2> /dev/null || true
   [ -z "$sidecar" ] || kill -KILL "$sidecar" 2> /dev/null || true
   remove "$private"
   exit "$status"
 }
+exec 3>&1
 private=$(private_directory)
 trap clean_up EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+build() { make -j"$(nproc)" && make install && CMAKE_BUILD_PARALLEL_LEVEL=$(nproc) make sidecar TARGET=anabranch; }
+
 # --- Build and prepare ------------------------------------------------------------------------------------------
 
 title "Building the extension, the decoder and the sidecar"
 PG_CONFIG=$(private_server "$private")
 export PG_CONFIG PATH=${PG_CONFIG%/*}:$PATH
-if ! { make -j"$(nproc)" && make install && make sidecar; } > "$private/build.log" 2>&1; then tail -n 40 "$private/build.log"; exit 1; fi
+note "On two cores this takes five minutes, the first time. What it does at the moment: tail -f $private/build.log"
+run_job build > "$private/build.log" 2>&1
+rm "$private/build.log"
 note "A private copy of PostgreSQL is in $private; the one of this machine, if it runs, is left alone."
 cluster_create "$private/demo" max_wal_size=2GB
 PGHOST=$(cluster_socket "$private/demo")
 export PGHOST PGPORT=5432 PGUSER=postgres PGDATABASE=demo
 createdb demo
+if [ "$log" = kafka ]; then start_kafka || log=slot; fi
 
 title "1. Tables with rows in them"
 note "demo/tables.sql makes a social network of 20,000 users; demo/packages.py reads Debian's package index."
 demo/packages.py > "$private/packages.sql" 2> "$private/packages.txt" &
-psql -X -q -v ON_ERROR_STOP=1 -f demo/tables.sql
-wait $!
-psql -X -q -v ON_ERROR_STOP=1 -f "$private/packages.sql"
+reading=$!
+run_job psql -X -q -v ON_ERROR_STOP=1 -f demo/tables.sql
+wait "$reading"
+run_job psql -X -q -v ON_ERROR_STOP=1 -f "$private/packages.sql"
 note "$(cat "$private/packages.txt")"
-psql -X -q -c "VACUUM ANALYZE" -c "CHECKPOINT"
+run_job psql -X -q -c "VACUUM ANALYZE" -c "CHECKPOINT"
 note "How fast four writers are before there is any copy (6 s):"
 before=$(rate_of demo/social_load.sql 6)
 note "  $before transactions/s"
@@ -57,9 +80,9 @@ note "  $before transactions/s"
 
 title "2. One extension, one command beside the server"
 sql "CREATE EXTENSION anabranch;"
-run "$program" init
+run "$program" "${options[@]}" init
 note ""
-note "    anabranch run      # in the background; its log is $private/anabranch.log"
+note "    anabranch ${options[*]} run      # in the background; its log is $private/anabranch.log"
 start_sidecar
 
 title "3. A profile page's four counts, as one row per user, created while 300 transactions/s are written"
@@ -96,16 +119,23 @@ sleep 2
 sql "SELECT anabranch.wait_for('package_facts');  -- everything committed until now
 SELECT c.name, c.reverse_dependencies, c.installed_kb FROM package_facts AS c WHERE name = 'libc6';"
 
+# --- The log ------------------------------------------------------------------------------------------------------
+
+stop_load
+query "SELECT anabranch.wait_for('user_activity', timeout => '60 s')" > /dev/null
+look_into_the_log
+start_load 300 "$here/social_load.sql" "$here/package_load.sql"
+
 # --- What it brings, and what it costs -----------------------------------------------------------------------------
 
-title "5. Four COUNT queries, each with its index, beside one lookup, while writes go on"
+title "6. Four COUNT queries, each with its index, beside one lookup, while writes go on"
 show "$(cat demo/four_counts.sql)"
 counts=$(latency_of demo/four_counts.sql 4)
 show "$(cat demo/one_lookup.sql)"
 lookup=$(latency_of demo/one_lookup.sql 4)
 awk -v a="$counts" -v b="$lookup" 'BEGIN { printf "\n  four counts %8.3f ms\n  one lookup  %8.3f ms   %.0f times as fast\n", a, b, a / b }'
 
-title "6. What it costs the writers"
+title "7. What it costs the writers"
 stop_load
 after=$(rate_of demo/social_load.sql 6)
 awk -v a="$before" -v b="$after" 'BEGIN { printf "  without a copy  %6d transactions/s\n  with three      %6d transactions/s   (%.2f), all on this one machine\n", a, b, b / a }'
@@ -116,7 +146,7 @@ note "Level with everything committed $(($(date +%s%3N) - began)) ms later."
 
 # --- kill -9 ------------------------------------------------------------------------------------------------------
 
-title "7. kill -9, while 300 transactions/s are written"
+title "8. kill -9, while 300 transactions/s are written"
 start_load 300 "$here/social_load.sql" "$here/package_load.sql"
 sleep 1
 note "    kill -9 $sidecar      # the sidecar"
@@ -138,9 +168,21 @@ cluster_start "$private/demo"
 note "PostgreSQL is up again after $(($(date +%s%3N) - began)) ms of recovery; the sidecar finds its way back by itself."
 for _ in $(seq 60); do query "SELECT anabranch.wait_for('user_activity', timeout => '60 s')" > /dev/null 2>&1 && break; sleep 0.5; done
 note "Level with everything committed $(($(date +%s%3N) - began)) ms after that start."
+if [ "$log" = kafka ]; then
+  sleep 1
+  note ""
+  note "    kill -9 $(cat "$private/kafka/node-1/pid")      # the broker"
+  scripts/kafka.sh kill "$private/kafka"
+  sleep 2
+  began=$(date +%s%3N)
+  scripts/kafka.sh start "$private/kafka" > /dev/null
+  note "The broker is up again after $(($(date +%s%3N) - began)) ms; the sidecar has waited for it."
+  for _ in $(seq 60); do query "SELECT anabranch.wait_for('user_activity', timeout => '60 s')" > /dev/null 2>&1 && break; sleep 0.5; done
+  note "Level with everything committed $(($(date +%s%3N) - began)) ms after that start."
+fi
 sleep 1
 
-title "8. Writers stop. Is every row right? Each copy against its definition, computed by PostgreSQL"
+title "9. Writers stop. Is every row right? Each copy against its definition, computed by PostgreSQL"
 stop_load
 query "SELECT anabranch.wait_for(copy, timeout => '60 s') FROM anabranch.definition" > /dev/null
 total=0
@@ -155,7 +197,11 @@ FROM ((TABLE copy EXCEPT ALL TABLE defined) UNION ALL (TABLE defined EXCEPT ALL 
   total=$((total + differing))
 done
 [ "$total" = 0 ] || exit 1
-run "$program" status || true
+run "$program" "${options[@]}" status || true
+if [ "$log" = kafka ]; then
+  title "10. And the topics: is every transaction in them, once, whole and in order?"
+  run "$program" "${options[@]}" audit
+fi
 
 # --- The end ------------------------------------------------------------------------------------------------------
 
@@ -163,7 +209,8 @@ if [ "${KEEP:-}" = 1 ]; then
   title "Server and sidecar stay up"
   note "    export PGHOST=$PGHOST PGPORT=$PGPORT PGUSER=$PGUSER PGDATABASE=$PGDATABASE PATH=${PG_CONFIG%/*}:\$PATH"
   note "    psql                                  # SELECT * FROM anabranch.status; SELECT * FROM anabranch.copies;"
-  note "    $program status --watch"
+  note "    $program ${options[*]} status --watch"
+  [ "$log" != kafka ] || note "    $program ${options[*]} tail --follow"
   note "    pgbench -n -T 60 -f $here/social_load.sql"
   note "    kill $sidecar; $PWD/scripts/cluster.sh remove $private      # the end of it"
   disown "$sidecar"
@@ -172,6 +219,7 @@ else
   kill -TERM "$sidecar"
   wait "$sidecar"
   sidecar=
+  [ "$log" != kafka ] || scripts/kafka.sh stop "$private/kafka"
   cluster_stop "$private/demo"
   title "Stopped cleanly; $private is removed"
 fi
