@@ -17,18 +17,6 @@ namespace {
 // What the planner is told of every ephemeral relation: plans are made once for batches of every size.
 constexpr double rows_estimate = 1000;
 
-void register_rows(const char* name, TupleDesc description, Tuplestorestate* rows) {
-  auto* relation = static_cast<EphemeralNamedRelationData*>(palloc0(sizeof(EphemeralNamedRelationData)));
-  relation->md.name = pstrdup(name);
-  relation->md.reliddesc = InvalidOid;
-  relation->md.tupdesc = description;
-  relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-  relation->md.enrtuples = rows_estimate;
-  relation->reldata = rows;
-  const int result = SPI_register_relation(relation);
-  if (result != SPI_OK_REL_REGISTER) elog(ERROR, "could not register \"%s\": %s", name, SPI_result_code_string(result));
-}
-
 SPIPlanPtr keep_plan(const char* statement) {
   SPIPlanPtr plan = SPI_prepare(statement, 0, nullptr);
   if (plan == nullptr) elog(ERROR, "could not prepare \"%s\": %s", statement, SPI_result_code_string(SPI_result));
@@ -94,8 +82,7 @@ void use_places() {
     set_config_option(way, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-void merge(Changes* changes, const PlacedRows& folded) {
-  Copy* copy = changes->copy;
+void merge(Copy* copy, const PlacedRows& folded) {
   register_rows("folded", folded.description, folded.rows);
   as_restricted(copy->state_owner, [&] {
     use_places();
@@ -132,6 +119,25 @@ int own_code(int code) {
 
 }  // namespace
 
+void register_rows(const char* name, TupleDesc description, Tuplestorestate* rows) {
+  auto* relation = static_cast<EphemeralNamedRelationData*>(palloc0(sizeof(EphemeralNamedRelationData)));
+  relation->md.name = pstrdup(name);
+  relation->md.reliddesc = InvalidOid;
+  relation->md.tupdesc = description;
+  relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+  relation->md.enrtuples = rows_estimate;
+  relation->reldata = rows;
+  const int result = SPI_register_relation(relation);
+  if (result != SPI_OK_REL_REGISTER) elog(ERROR, "could not register \"%s\": %s", name, SPI_result_code_string(result));
+}
+
+void merge_folded(Copy* copy, TupleDesc description, Tuplestorestate* folded) {
+  const PlacedRows placed = place_rows(copy, description, folded);
+  tuplestore_end(folded);
+  merge(copy, placed);
+  tuplestore_end(placed.rows);
+}
+
 void raise_as_own(MemoryContext context) {
   const int code = own_code(geterrcode());
   if (code == geterrcode()) PG_RE_THROW();
@@ -166,10 +172,7 @@ void apply_changes(Changes* changes) {
   for (int i = 0; i < copy->source_count; i++)
     register_rows(copy->sources[i].delta_name, copy->sources[i].delta, changes->stores[i]);
   Tuplestorestate* folded = fold(changes);
-  const PlacedRows placed = place_rows(copy, result_description(copy->fold), folded);
-  tuplestore_end(folded);
-  merge(changes, placed);
-  tuplestore_end(placed.rows);
+  merge_folded(copy, result_description(copy->fold), folded);
   for (int i = 0; i < copy->source_count; i++) SPI_unregister_relation(copy->sources[i].delta_name);
 
   error_context_stack = context.previous;

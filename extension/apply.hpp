@@ -15,6 +15,12 @@ namespace anabranch {
 /// Needs SPI connected by the caller.
 void apply_changes(Changes* changes);
 
+/// Makes `rows` the ephemeral relation `name` for the statements that SPI runs until SPI_unregister_relation.
+void register_rows(const char* name, TupleDesc description, Tuplestorestate* rows);
+
+/// The merge alone, of partial results (each with the columns of the state table that the copy's fold returns).
+void merge_folded(Copy* copy, TupleDesc description, Tuplestorestate* folded);
+
 /// Empties the state table.
 void empty_state(Copy* copy);
 

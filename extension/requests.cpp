@@ -1,8 +1,10 @@
-// What the owner of a copy asks of it: drop_aggregate_table, pause, resume.
+// What the owner of a copy asks of it: drop_aggregate_table, pause, resume, verify, repair, cancel, verify_every.
 //
 // Each checks its caller here, where GetUserId() is whoever called (in a SECURITY DEFINER function it would be us), and
 // then lets a function of the catalog do the work as the extension's owner.
 #include "extension/requests.hpp"
+
+#include <initializer_list>
 
 extern "C" {
 #include <catalog/pg_class.h>
@@ -59,6 +61,40 @@ List* run_for(Oid copy, const char* function) {
   return found;
 }
 
+struct Answer {
+  Datum value;
+  bool is_null;
+};
+
+// Runs a function of the catalog as the extension's owner; its one value, which is passed by value.
+template <size_t count>
+Answer ask(const char* statement, const Oid (&types)[count], const Datum (&values)[count], const char* nulls = nullptr) {
+  Answer answer = {0, true};
+  as_extension_owner([&] {
+    const int result = SPI_execute_with_args(statement, count, const_cast<Oid*>(types), const_cast<Datum*>(values), nulls, false, 0);
+    if (result != SPI_OK_SELECT || SPI_processed != 1)
+      elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
+    answer.value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &answer.is_null);
+  });
+  return answer;
+}
+
+Datum caller_name() {
+  return CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
+}
+
+// The copy of a verification, after checking that the caller may control it.
+void require_control_of_run(int64 run) {
+  const Oid types[1] = {INT8OID};
+  const Datum values[1] = {Int64GetDatum(run)};
+  const Answer copy = ask("SELECT max(copy::pg_catalog.oid::pg_catalog.int8) FROM anabranch.verification WHERE run = $1", types, values);
+  if (copy.is_null)
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                    errmsg("there is no verification %lld", static_cast<long long>(run)),
+                    errhint("SELECT run FROM anabranch.verifications lists them.")));
+  require_control(static_cast<Oid>(DatumGetInt64(copy.value)));
+}
+
 }  // namespace
 }  // namespace anabranch
 
@@ -67,6 +103,10 @@ extern "C" {
 PG_FUNCTION_INFO_V1(anabranch_drop_aggregate_table);
 PG_FUNCTION_INFO_V1(anabranch_pause);
 PG_FUNCTION_INFO_V1(anabranch_resume);
+PG_FUNCTION_INFO_V1(anabranch_verify);
+PG_FUNCTION_INFO_V1(anabranch_repair);
+PG_FUNCTION_INFO_V1(anabranch_cancel);
+PG_FUNCTION_INFO_V1(anabranch_verify_every);
 }
 ANABRANCH_EXPORTS_END
 
@@ -105,5 +145,59 @@ Datum anabranch_resume(PG_FUNCTION_ARGS) {
   // The columns may have other numbers now; a session that has applied to the copy remembers the old ones.
   CacheInvalidateRelcacheByRelid(copy);
   tell_sidecar("resume");
+  PG_RETURN_VOID();
+}
+
+// verify(copy regclass, mode text, keys jsonb, duty float8, repair boolean) -> bigint
+Datum anabranch_verify(PG_FUNCTION_ARGS) {
+  for (const int argument : {0, 1, 3, 4})
+    if (PG_ARGISNULL(argument))
+      ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                      errmsg("argument %d of anabranch.verify must not be null", argument + 1)));
+  require_control(PG_GETARG_OID(0));
+  const Oid types[] = {OIDOID, TEXTOID, JSONBOID, FLOAT8OID, BOOLOID, TEXTOID};
+  const Datum values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2),
+                          PG_GETARG_DATUM(3), PG_GETARG_DATUM(4), caller_name()};
+  const char nulls[] = {' ', ' ', PG_ARGISNULL(2) ? 'n' : ' ', ' ', ' ', ' '};
+  const Answer run = ask("SELECT anabranch.carry_out_verify($1, $2, $3, $4, $5, $6)", types, values, nulls);
+  tell_sidecar("verify");
+  PG_RETURN_DATUM(run.value);
+}
+
+// repair(run bigint) -> bigint
+Datum anabranch_repair(PG_FUNCTION_ARGS) {
+  refuse_nulls(fcinfo, "repair");
+  require_control_of_run(PG_GETARG_INT64(0));
+  const Oid types[] = {INT8OID, TEXTOID};
+  const Datum values[] = {PG_GETARG_DATUM(0), caller_name()};
+  const Answer run = ask("SELECT anabranch.carry_out_repair($1, $2)", types, values);
+  if (run.is_null) PG_RETURN_NULL();
+  tell_sidecar("verify");
+  PG_RETURN_DATUM(run.value);
+}
+
+// cancel(run bigint) -> boolean
+Datum anabranch_cancel(PG_FUNCTION_ARGS) {
+  refuse_nulls(fcinfo, "cancel");
+  require_control_of_run(PG_GETARG_INT64(0));
+  const Oid types[] = {INT8OID};
+  const Datum values[] = {PG_GETARG_DATUM(0)};
+  const Answer ended = ask("SELECT anabranch.carry_out_cancel($1)", types, values);
+  tell_sidecar("verify");
+  PG_RETURN_DATUM(ended.value);
+}
+
+// verify_every(copy regclass, every interval, duty float8) -> void
+Datum anabranch_verify_every(PG_FUNCTION_ARGS) {
+  for (const int argument : {0, 2})
+    if (PG_ARGISNULL(argument))
+      ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                      errmsg("argument %d of anabranch.verify_every must not be null", argument + 1)));
+  require_control(PG_GETARG_OID(0));
+  const Oid types[] = {OIDOID, INTERVALOID, FLOAT8OID};
+  const Datum values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+  const char nulls[] = {' ', PG_ARGISNULL(1) ? 'n' : ' ', ' '};
+  ask("SELECT anabranch.carry_out_verify_every($1, $2, $3)", types, values, nulls);
+  tell_sidecar("verify");
   PG_RETURN_VOID();
 }

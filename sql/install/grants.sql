@@ -12,8 +12,12 @@ GRANT EXECUTE ON FUNCTION anabranch.decode(bytea) TO anabranch_monitor, anabranc
 GRANT EXECUTE ON FUNCTION anabranch.create_aggregate_table(text, text, boolean) TO anabranch_operator;
 -- The caller becomes the stream's owner.
 GRANT EXECUTE ON FUNCTION anabranch.import_stream(text, text) TO anabranch_operator;
--- Runs as the copy's owner.
-GRANT EXECUTE ON FUNCTION anabranch.census(numeric, integer) TO PUBLIC;
+-- These run as the copy's owner.
+GRANT EXECUTE ON FUNCTION
+  anabranch.census(numeric, integer),
+  anabranch.add_counts(bigint[], bigint[]),
+  anabranch.row_key(int2[], VARIADIC "any")
+TO PUBLIC;
 
 -- These ask for the copy's owner or a member of anabranch_operator.
 GRANT EXECUTE ON FUNCTION
@@ -21,6 +25,10 @@ GRANT EXECUTE ON FUNCTION
   anabranch.add_index(regclass, text[], text),
   anabranch.pause(regclass),
   anabranch.resume(regclass),
+  anabranch.verify(regclass, text, jsonb, float8, boolean),
+  anabranch.repair(bigint),
+  anabranch.cancel(bigint),
+  anabranch.verify_every(regclass, interval, float8),
   -- The same of a table; with a condition, of its owner.
   anabranch.republish(regclass, text),
   anabranch.cancel_republish(regclass)
@@ -41,6 +49,13 @@ GRANT EXECUTE ON FUNCTION
   anabranch.fill_start(oid, text, pg_catalog.pg_lsn),
   anabranch.fill_chunk(oid, int),
   anabranch.show(oid, pg_catalog.pg_lsn),
+  anabranch.next_verification(),
+  anabranch.note_verification(bigint, text, text),
+  anabranch.end_verification(bigint, text, text),
+  anabranch.begin_proof(bigint),
+  anabranch.record_proof(bigint, bytea, oid, int, bigint),
+  anabranch.begin_correction(bigint, text, bigint),
+  anabranch.record_correction(bigint, pg_catalog.pg_lsn, bytea),
   anabranch.note_publisher(text, text, text, pg_catalog.pg_lsn, text, text, bigint, bigint, text, int, text),
   anabranch.published_before(text),
   anabranch.park(text, pg_catalog.pg_lsn, bigint, text, text, text, bytea, bigint, text, bytea),
@@ -51,7 +66,7 @@ GRANT EXECUTE ON FUNCTION
 TO anabranch_sidecar;
 
 GRANT SELECT ON anabranch.status, anabranch.findings, anabranch.copies, anabranch.sources, anabranch.publishers, anabranch.dead_letters,
-  anabranch.contents
+  anabranch.contents, anabranch.verifications, anabranch.differences
 TO anabranch_monitor, anabranch_operator, anabranch_sidecar;
 -- A view's functions run as its reader.
 GRANT EXECUTE ON FUNCTION

@@ -1,0 +1,502 @@
+#include "extension/proof_statement.hpp"
+
+extern "C" {
+#include <catalog/pg_operator.h>
+#include <nodes/nodeFuncs.h>
+#include <parser/analyze.h>
+#include <parser/parser.h>
+#include <utils/jsonb.h>
+#include <utils/ruleutils.h>
+#include <utils/typcache.h>
+}
+
+#include "extension/apply.hpp"
+#include "extension/rewrite.hpp"
+
+namespace anabranch {
+namespace {
+
+constexpr const char* rows_column = "anabranch_rows";
+constexpr int keys_max = 10'000;
+
+// Text with separators.
+struct Text {
+  StringInfoData buffer;
+  Text() { initStringInfo(&buffer); }
+  bool empty() const { return buffer.len == 0; }
+  const char* c_str() const { return buffer.data; }
+};
+static_assert(std::is_trivially_destructible_v<Text>);
+
+template <typename... Values>
+void add(Text& text, const char* separator, const char* format, Values... values) {
+  if (!text.empty()) appendStringInfoString(&text.buffer, separator);
+  if constexpr (sizeof...(values) == 0)
+    appendStringInfoString(&text.buffer, format);
+  else
+    appendStringInfo(&text.buffer, format, values...);
+}
+
+// How the copy's rows are told apart and what is compared of them.
+struct Shape {
+  TupleDesc state;
+  int key_first = 0, key_count = 0;  // columns, from 0
+  bool counted = false;              // rows told apart by their images
+  bool keyed = false;                // rows with a key
+};
+
+Shape shape_of(const Copy* copy) {
+  Shape shape;
+  shape.state = state_columns(copy->state);
+  for (int i = 0; i < shape.state->natts; i++) {
+    const char* name = NameStr(TupleDescAttr(shape.state, i)->attname);
+    if (copy->rows_class && strcmp(name, key_column) == 0) {
+      shape.key_first = i;
+      shape.key_count = 1;
+    }
+    if (strcmp(name, rows_column) != 0) continue;
+    if (copy->rows_class)
+      shape.counted = true;
+    else
+      shape.key_count = i;
+  }
+  shape.keyed = copy->rows_class && !shape.counted;
+  return shape;
+}
+
+bool is_key(const Shape& shape, int column) {
+  return column >= shape.key_first && column < shape.key_first + shape.key_count;
+}
+
+const char* numbered(const char* prefix, int count) {
+  Text text;
+  for (int i = 1; i <= count; i++) add(text, ", ", "%s%d", prefix, i);
+  return text.c_str();
+}
+
+// ---- What should be
+
+const char* source_columns(const CopySource& source) {
+  Text text;
+  for (int i = 0; i < source.column_count; i++)
+    add(text, ", ", "%s", quote_identifier(NameStr(TupleDescAttr(source.delta, i)->attname)));
+  return text.c_str();
+}
+
+// The row's key from its columns, as it would stand in a row of the stream.
+const char* key_expression(const CopySource& source) {
+  Text numbers, values;
+  for (int place = 0; place < source.column_count; place++) {
+    bool wanted = source.key_count == 0;
+    for (int i = 0; i < source.key_count; i++) wanted = wanted || source.key[i] == place;
+    if (!wanted) continue;
+    add(numbers, ",", "%d", source.numbers[place]);
+    add(values, ", ", "%s", quote_identifier(NameStr(TupleDescAttr(source.delta, place)->attname)));
+  }
+  return psprintf("anabranch.row_key('{%s}'%s%s) AS anabranch_key, ", numbers.c_str(), values.empty() ? "" : ", ",
+                  values.c_str());
+}
+
+// delta_<n> as all rows of the sources, each with weight 1; `reversed`: and the changes taken back.
+const char* sources_as_deltas(const Copy* copy, bool reversed) {
+  Text text;
+  for (int i = 0; i < copy->source_count; i++) {
+    const CopySource& source = copy->sources[i];
+    const char* columns = source_columns(source);
+    const char* separator = source.column_count > 0 ? ", " : "";
+    const bool partitioned = get_rel_relkind(source.relation) == RELKIND_PARTITIONED_TABLE;
+    add(text, ", ", "%s AS NOT MATERIALIZED (SELECT %s%s%s1 AS anabranch_w FROM %s%s", source.delta_name, columns, separator,
+        copy->rows_class ? key_expression(source) : "", partitioned ? "" : "ONLY ", quoted_name(source.relation));
+    if (reversed)
+      add(text, " ", "UNION ALL SELECT %s%s%s-anabranch_w FROM %s", columns, separator,
+          copy->rows_class ? "anabranch_key, " : "", changed_name(source.ordinal));
+    add(text, "", ")");
+  }
+  return text.c_str();
+}
+
+const char* changes_as_deltas(const Copy* copy) {
+  Text text;
+  for (int i = 0; i < copy->source_count; i++)
+    add(text, ", ", "%s AS NOT MATERIALIZED (TABLE %s)", copy->sources[i].delta_name, changed_name(copy->sources[i].ordinal));
+  return text.c_str();
+}
+
+// The columns of the state table under c1, c2, ...; `deltas`: what delta_<n> is.
+const char* folded(const Copy* copy, const Shape& shape, const char* deltas) {
+  const int count = shape.state->natts;
+  const bool grouped = shape.key_count > 0 && strcmp(NameStr(TupleDescAttr(shape.state, 0)->attname), "anabranch_one") != 0;
+  const char* more = shape.keyed ? ", present" : "";
+  return psprintf("(WITH %s SELECT %s%s FROM (%s) AS fold(%s%s)%s)", deltas, numbered("c", count), more, copy->fold_text,
+                  numbered("c", count), more,
+                  shape.keyed ? ""
+                  : copy->rows_class || grouped ? psprintf(" WHERE c%d <> 0", get_attnum(copy->state, rows_column))
+                                                : "");
+}
+
+const char* expected_rows(const Copy* copy, const Shape& shape, const ProofScope& scope) {
+  const int count = shape.state->natts;
+  if (OidIsValid(scope.expected_state))
+    return psprintf("(SELECT %s FROM ONLY %s AS twin(%s))", numbered("c", count), quoted_name(scope.expected_state),
+                    numbered("c", count));
+  const char* rows = folded(copy, shape, sources_as_deltas(copy, scope.has_changes && !shape.keyed));
+  return shape.keyed ? psprintf("(SELECT %s FROM %s AS expected WHERE present)", numbered("c", count), rows) : rows;
+}
+
+// What is kept, with where it is; for rows with keys once the changes are in.
+const char* kept_rows(const Copy* copy, const Shape& shape, const ProofScope& scope) {
+  const char* columns = numbered("c", shape.state->natts);
+  const char* rows = psprintf("SELECT %s FROM ONLY %s AS state(%s)", columns, quoted_name(copy->state), columns);
+  if (!shape.keyed || !scope.has_changes) return psprintf("(%s)", rows);
+  const int key = shape.key_first + 1;
+  return psprintf("(%s WHERE NOT EXISTS (SELECT FROM redone WHERE redone.c%d = state.c%d) "
+                  "UNION ALL SELECT %s FROM redone WHERE present)",
+                  rows, key, key, columns);
+}
+
+const char* where(const ProofScope& scope) {
+  return scope.condition == nullptr ? "" : psprintf(" WHERE %s", scope.condition);
+}
+
+const char* redone_rows(const Copy* copy, const Shape& shape, const ProofScope& scope) {
+  if (!shape.keyed || !scope.has_changes) return "";
+  return psprintf("WITH redone AS MATERIALIZED %s ", folded(copy, shape, changes_as_deltas(copy)));
+}
+
+// ---- Comparing
+
+bool become_one(Node* node, Oid* state) {
+  if (node == nullptr) return false;
+  if (IsA(node, RangeTblEntry)) {
+    auto* entry = reinterpret_cast<RangeTblEntry*>(node);
+    if (entry->rtekind == RTE_RELATION && entry->relid == *state) {
+      auto* one = makeNode(RangeTblEntry);
+      one->rtekind = RTE_CTE;
+      one->ctename = pstrdup("one");
+      one->alias = makeAlias(entry->eref->aliasname, NIL);
+      one->eref = makeAlias(entry->eref->aliasname, entry->eref->colnames);
+      one->inFromCl = true;
+      *entry = *one;
+    }
+    return false;
+  }
+  if (IsA(node, Query))
+    return query_tree_walker(reinterpret_cast<Query*>(node), ANABRANCH_WALKER(become_one), state, QTW_EXAMINE_RTES_BEFORE);
+  return expression_tree_walker(node, ANABRANCH_WALKER(become_one), state);
+}
+
+// The view's query over `one`, a row of the state table.
+const char* shown_over_one(const Copy* copy) {
+  RawStmt* statement = linitial_node(RawStmt, raw_parser(copy->shown_view, RAW_PARSE_DEFAULT));
+  Query* query = parse_analyze_fixedparams(statement, copy->shown_view, nullptr, 0, nullptr);
+  Oid state = copy->state;
+  become_one(reinterpret_cast<Node*>(query), &state);
+  return deparse(query);
+}
+
+bool is_one_of(Oid type, std::initializer_list<Oid> types) {
+  for (const Oid each : types)
+    if (type == each) return true;
+  return false;
+}
+
+// True when the counters e and a of a group are not the same number. Arrays of counts go on with zeros.
+const char* counter_differs(Oid type, const char* e, const char* a) {
+  if (type == INT8ARRAYOID)
+    return psprintf("(%1$s <> %2$s AND EXISTS (SELECT FROM unnest(%1$s, %2$s) AS pair(e, a) WHERE coalesce(e, 0) <> coalesce(a, 0)))",
+                    e, a);
+  // Their equality takes 30 days for a month.
+  if (type == INTERVALOID) return psprintf("%s::text <> %s::text", e, a);
+  return psprintf("%s <> %s", e, a);
+}
+
+// Both sides of each group in one row: e1, e2, ... and a1, a2, ..., in how many rows (expected, kept), and the key as c1, ...
+const char* grouped_pairs(const Shape& shape, const char* expected, const char* kept, const ProofScope& scope) {
+  Text outputs, keys, differs;
+  for (int i = 0; i < shape.state->natts; i++) {
+    const int n = i + 1;
+    if (is_key(shape, i)) {
+      add(keys, ", ", "c%d", n);
+      add(outputs, ", ", "c%d AS e%d, c%d AS a%d", n, n, n, n);
+      continue;
+    }
+    add(outputs, ", ", "max(c%d) FILTER (WHERE side = 1) AS e%d, max(c%d) FILTER (WHERE side = 2) AS a%d", n, n, n, n);
+    add(differs, " OR ", "%s",
+        counter_differs(TupleDescAttr(shape.state, i)->atttypid, psprintf("e%d", n), psprintf("a%d", n)));
+  }
+  const char* columns = numbered("c", shape.state->natts);
+  return psprintf(
+      "(SELECT *, expected <> 1 OR kept <> 1 OR (%1$s) AS differs FROM (SELECT %2$s, count(*) FILTER (WHERE side = 1) AS "
+      "expected, count(*) FILTER (WHERE side = 2) AS kept FROM (SELECT 1 AS side, %3$s FROM %4$s AS expected%6$s UNION ALL "
+      "SELECT 2, %3$s FROM %5$s AS kept%6$s) AS side GROUP BY %7$s) AS pair)",
+      differs.c_str(), outputs.c_str(), columns, expected, kept, where(scope), keys.c_str());
+}
+
+// Whether reading and printing a value of the type gives the same image again.
+bool has_one_image(Oid type) {
+  return is_one_of(getBaseType(type), {BOOLOID, INT2OID, INT4OID, INT8OID, FLOAT4OID, FLOAT8OID, DATEOID, TIMEOID, TIMESTAMPOID,
+                                       TIMESTAMPTZOID, UUIDOID, TEXTOID, BYTEAOID, OIDOID, CHAROID, NAMEOID, VARCHAROID});
+}
+
+// The same for rows, joined by their key.
+const char* joined_pairs(const Shape& shape, const char* expected, const char* kept, const ProofScope& scope) {
+  Text outputs, left, right, left_text, right_text;
+  for (int i = 0; i < shape.state->natts; i++) {
+    const int n = i + 1;
+    add(outputs, ", ", "e.c%d AS e%d, a.c%d AS a%d", n, n, n, n);
+    if (is_key(shape, i)) continue;
+    add(left, ", ", "e.c%d", n);
+    add(right, ", ", "a.c%d", n);
+    if (has_one_image(TupleDescAttr(shape.state, i)->atttypid)) {
+      add(left_text, ", ", "e.c%d", n);
+      add(right_text, ", ", "a.c%d", n);
+    } else {
+      add(left_text, ", ", "e.c%d::text COLLATE \"C\"", n);
+      add(right_text, ", ", "a.c%d::text COLLATE \"C\"", n);
+    }
+  }
+  const int key = shape.key_first + 1;
+  const char* columns = numbered("c", shape.state->natts);
+  const char* differs = left.empty() ? "false"
+                                     : psprintf("ROW(%s)::record *<> ROW(%s)::record AND ROW(%s)::record *<> ROW(%s)::record",
+                                                left.c_str(), right.c_str(), left_text.c_str(), right_text.c_str());
+  return psprintf(
+      "(SELECT *, expected <> 1 OR kept <> 1 OR differing AS differs FROM (SELECT %1$s, (e.c%2$d IS NOT NULL)::int AS expected, "
+      "coalesce(a.times, 0) AS kept, coalesce(%3$s, false) AS differing FROM (SELECT %4$s FROM %5$s AS expected%7$s) AS e "
+      "FULL JOIN (SELECT DISTINCT ON (c%2$d) %4$s, count(*) OVER (PARTITION BY c%2$d) AS times FROM %6$s AS kept%7$s) AS a "
+      "ON e.c%2$d = a.c%2$d) AS pair)",
+      outputs.c_str(), key, differs, columns, expected, kept, where(scope));
+}
+
+const char* key_json(const Shape& shape) {
+  Text text;
+  for (int i = 0; i < shape.state->natts; i++)
+    if (is_key(shape, i))
+      add(text, ", ", "%s, coalesce(e%d, a%d)%s", quote_literal_cstr(NameStr(TupleDescAttr(shape.state, i)->attname)), i + 1, i + 1,
+          is_one_of(getBaseType(TupleDescAttr(shape.state, i)->atttypid), {BOOLOID, INT2OID, INT4OID, INT8OID, NUMERICOID}) ? "" : "::text");
+  return psprintf("jsonb_build_object(%s)", text.c_str());
+}
+
+const char* equality(Oid type) {
+  const Oid operation = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+  if (!OidIsValid(operation)) return nullptr;
+  HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operation));
+  auto* form = reinterpret_cast<Form_pg_operator>(GETSTRUCT(tuple));
+  const char* name =
+      psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)), NameStr(form->oprname));
+  ReleaseSysCache(tuple);
+  return name;
+}
+
+}  // namespace
+
+TupleDesc state_columns(Oid state) {
+  Relation relation = table_open(state, AccessShareLock);
+  TupleDesc columns = CreateTupleDescCopy(RelationGetDescr(relation));
+  table_close(relation, NoLock);
+  return columns;
+}
+
+const char* changed_name(int ordinal) {
+  return psprintf("changed_%d", ordinal);
+}
+
+const char* proof_statement(Copy* copy, const ProofScope& scope) {
+  const Shape shape = shape_of(copy);
+  const char* expected = expected_rows(copy, shape, scope);
+  const char* kept = kept_rows(copy, shape, scope);
+  const char* pairs = copy->rows_class ? joined_pairs(shape, expected, kept, scope) : grouped_pairs(shape, expected, kept, scope);
+  const char* row_type = quoted_name(copy->state);
+  const int count = shape.state->natts;
+  const char* view = shown_over_one(copy);
+  const auto shown = [view](const char* row) {
+    return psprintf("(WITH one AS (SELECT (%s).*) SELECT to_jsonb(shown) FROM (%s) AS shown LIMIT 1)", row, view);
+  };
+  return psprintf(
+      "%1$sSELECT differs, class, key, CASE WHEN differs AND expected > 0 THEN %2$s END, CASE WHEN differs AND kept > 0 THEN %3$s "
+      "END, expected_row::text, kept_row::text FROM (SELECT differs, expected, kept, CASE WHEN NOT differs THEN NULL WHEN "
+      "kept > 1 THEN 'duplicate' WHEN expected = 0 THEN 'extra' WHEN kept = 0 THEN 'missing' ELSE 'wrong' END AS class, "
+      "CASE WHEN differs THEN %4$s END AS key, CASE WHEN differs AND expected > 0 THEN ROW(%5$s)::%7$s END AS expected_row, "
+      "CASE WHEN differs AND kept > 0 THEN ROW(%6$s)::%7$s END AS kept_row FROM %8$s AS pair) AS difference",
+      redone_rows(copy, shape, scope), shown("expected_row"), shown("kept_row"), key_json(shape),
+      numbered("e", count), numbered("a", count), row_type, pairs);
+}
+
+namespace {
+
+// By its text: not every type that has an order can be hashed.
+const char* key_record(const Shape& shape) {
+  Text key;
+  for (int i = 0; i < shape.state->natts; i++)
+    if (is_key(shape, i)) add(key, ", ", "c%d::text COLLATE \"C\"", i + 1);
+  return psprintf("ROW(%s)::record", key.c_str());
+}
+
+const char* bucket_of(const Shape& shape, int buckets) {
+  return psprintf("(hash_record_extended(%s, 0) & %d)", key_record(shape), buckets - 1);
+}
+
+}  // namespace
+
+const char* sketch_statement(Copy* copy, const ProofScope& scope, int buckets) {
+  const Shape shape = shape_of(copy);
+  Text sums;
+  for (int i = 0; i < shape.state->natts; i++) {
+    if (is_key(shape, i)) continue;
+    const Oid type = TupleDescAttr(shape.state, i)->atttypid;
+    if (!copy->rows_class && is_one_of(type, {INT8OID, NUMERICOID, MONEYOID})) add(sums, ", ", "sum(c%d)", i + 1);
+    if (copy->rows_class)
+      add(sums, ", ", "sum(hashtextextended(c%d::text COLLATE \"C\", %d)::numeric)", i + 1, i + 1);
+  }
+  add(sums, ", ", "count(*)");
+  // One group in place of another, and a row more here for one less there.
+  add(sums, ", ", "sum((hash_record_extended(%s, 1) & 2147483647)::numeric%s)", key_record(shape),
+      copy->rows_class ? "" : psprintf(" * c%d", get_attnum(copy->state, rows_column)));
+  const char* bucket = bucket_of(shape, buckets);
+  const auto summed = [&](const char* rows) {
+    return psprintf("SELECT %s AS bucket, ROW(%s)::record AS sums FROM %s AS side%s GROUP BY 1", bucket, sums.c_str(), rows,
+                    where(scope));
+  };
+  return psprintf("%sSELECT coalesce(e.bucket, a.bucket)::bigint FROM (%s) AS e FULL JOIN (%s) AS a ON e.bucket = a.bucket "
+                  "WHERE e.sums IS NULL OR a.sums IS NULL OR e.sums <> a.sums",
+                  redone_rows(copy, shape, scope), summed(expected_rows(copy, shape, scope)),
+                  summed(kept_rows(copy, shape, scope)));
+}
+
+const char* bucket_condition(const Copy* copy, int buckets, const int64* chosen, int count) {
+  const Shape shape = shape_of(copy);
+  Text list;
+  for (int i = 0; i < count; i++) add(list, ", ", "%lld", static_cast<long long>(chosen[i]));
+  return psprintf("%s IN (%s)", bucket_of(shape, buckets), list.c_str());
+}
+
+namespace {
+
+// What a counter has to be added to make `a` to `e`; either may be NULL.
+const char* counter_correction(Oid type, const char* e, const char* a) {
+  if (type == INT8ARRAYOID)
+    return psprintf("anabranch.add_counts(coalesce(%s, '{}'), ARRAY(SELECT -count FROM unnest(%s) WITH ORDINALITY AS counts(count, "
+                    "place) ORDER BY place))",
+                    e, a);
+  const char* zero = type == INTERVALOID ? "'0'::interval" : type == MONEYOID ? "0::bigint::money" : "0";
+  return psprintf("coalesce(%1$s, %3$s) - coalesce(%2$s, %3$s)", e, a, zero);
+}
+
+}  // namespace
+
+const char* correction_statement(Copy* copy, bool has_changes) {
+  const Shape shape = shape_of(copy);
+  const int count = shape.state->natts;
+  Text outputs;
+  for (int i = 0; i < count; i++) {
+    const Form_pg_attribute column = TupleDescAttr(shape.state, i);
+    const char* e = psprintf("e.c%d", i + 1);
+    const char* a = psprintf("a.c%d", i + 1);
+    const bool counter = !is_key(shape, i) && (!copy->rows_class || strcmp(NameStr(column->attname), rows_column) == 0);
+    const bool numbered_column = copy->rows_class && !counter && !is_key(shape, i);
+    const char* name = numbered_column ? psprintf("r%d", i + 1) : quote_identifier(NameStr(column->attname));
+    if (counter)
+      add(outputs, ", ", "%s AS %s", counter_correction(column->atttypid, e, a), name);
+    else if (shape.keyed && !is_key(shape, i))
+      add(outputs, ", ", "%s AS %s", e, name);
+    else
+      add(outputs, ", ", "CASE WHEN wrong.expected IS NULL THEN %s ELSE %s END AS %s", a, e, name);
+  }
+  if (shape.keyed) add(outputs, ", ", "wrong.expected IS NOT NULL AS anabranch_present");
+  const char* row_type = quoted_name(copy->state);
+  const char* columns = numbered("c", count);
+  const int key = shape.key_first + 1;
+  ProofScope scope;
+  scope.has_changes = has_changes;
+  return psprintf(
+      "%1$sSELECT %2$s, wrong.number AS anabranch_number FROM wrong CROSS JOIN LATERAL (SELECT (wrong.expected::%3$s).*) AS e(%4$s) "
+      "CROSS JOIN LATERAL (SELECT (wrong.actual::%3$s).*) AS a(%4$s)%5$s",
+      redone_rows(copy, shape, scope), outputs.c_str(), row_type, columns,
+      shape.keyed && has_changes
+          ? psprintf(" WHERE NOT EXISTS (SELECT FROM redone WHERE redone.c%1$d = coalesce(e.c%1$d, a.c%1$d))", key)
+          : "");
+}
+
+namespace {
+
+[[noreturn]] void refuse_keys(const char* why) {
+  ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("keys %s", why),
+                  errhint("Write a list of objects by column, [{\"customer\": 7}, {\"customer\": 8}], or of values where the copy "
+                          "has one group column, [7, 8].")));
+  pg_unreachable();
+}
+
+// The state table's column of this name; 0: there is none that keys may name.
+int column_named(const Shape& shape, const JsonbValue& name) {
+  for (int i = 0; i < shape.state->natts; i++) {
+    const char* found = NameStr(TupleDescAttr(shape.state, i)->attname);
+    const bool hidden = strncmp(found, "anabranch_", 10) == 0 && !is_key(shape, i);
+    if (!hidden && strlen(found) == static_cast<size_t>(name.val.string.len) &&
+        memcmp(found, name.val.string.val, name.val.string.len) == 0)
+      return i + 1;
+  }
+  return 0;
+}
+
+const char* scalar_text(const JsonbValue& value) {
+  switch (value.type) {
+    case jbvString:
+      return pnstrdup(value.val.string.val, value.val.string.len);
+    case jbvNumeric:
+      return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
+    case jbvBool:
+      return value.val.boolean ? "true" : "false";
+    case jbvBinary: {
+      StringInfoData text;
+      initStringInfo(&text);
+      return JsonbToCString(&text, value.val.binary.data, value.val.binary.len);
+    }
+    default:
+      return nullptr;
+  }
+}
+
+const char* value_condition(TupleDesc state, int column, const JsonbValue& value) {
+  const Form_pg_attribute attribute = TupleDescAttr(state, column - 1);
+  if (value.type == jbvNull) return psprintf("c%d IS NULL", column);
+  const char* operation = equality(attribute->atttypid);
+  const char* type = format_type_extended(attribute->atttypid, attribute->atttypmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+  const char* literal = quote_literal_cstr(scalar_text(value));
+  if (operation == nullptr) return psprintf("c%d::text = (%s::%s)::text", column, literal, type);
+  return psprintf("c%d %s %s::%s", column, operation, literal, type);
+}
+
+}  // namespace
+
+const char* keys_condition(const Copy* copy, Datum keys) {
+  const Shape shape = shape_of(copy);
+  Jsonb* list = DatumGetJsonbP(keys);
+  if (!JB_ROOT_IS_ARRAY(list) || JB_ROOT_IS_SCALAR(list)) refuse_keys("are not a list");
+  if (JB_ROOT_COUNT(list) == 0) refuse_keys("are an empty list");
+  if (JB_ROOT_COUNT(list) > keys_max) refuse_keys(psprintf("are more than %d", keys_max));
+  Text all;
+  for (uint32 i = 0; i < JB_ROOT_COUNT(list); i++) {
+    JsonbValue* key = getIthJsonbValueFromContainer(&list->root, i);
+    const bool is_object = key->type == jbvBinary && JsonContainerIsObject(key->val.binary.data);
+    if (!is_object) {
+      if (copy->rows_class || shape.key_count != 1) refuse_keys("do not name their columns");
+      add(all, " OR ", "%s", value_condition(shape.state, shape.key_first + 1, *key));
+      continue;
+    }
+    Text one;
+    JsonbIterator* iterator = JsonbIteratorInit(key->val.binary.data);
+    JsonbValue name, value;
+    JsonbIteratorToken token = JsonbIteratorNext(&iterator, &name, true);
+    while ((token = JsonbIteratorNext(&iterator, &name, true)) == WJB_KEY) {
+      const int column = column_named(shape, name);
+      if (column == 0) refuse_keys(psprintf("name \"%s\", which is no column the copy's rows are found by", scalar_text(name)));
+      JsonbIteratorNext(&iterator, &value, true);
+      add(one, " AND ", "%s", value_condition(shape.state, column, value));
+    }
+    if (one.empty()) refuse_keys("have an object without columns");
+    add(all, " OR ", "(%s)", one.c_str());
+  }
+  return psprintf("(%s)", all.c_str());
+}
+
+}  // namespace anabranch

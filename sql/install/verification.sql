@@ -1,0 +1,448 @@
+-- Proving copies and mending them: what is asked for, how far it is, what was found.
+
+CREATE TABLE anabranch.verification (
+  run           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  copy          regclass NOT NULL,
+  definition    int NOT NULL,
+  mode          text NOT NULL CHECK (mode IN ('full', 'sketch', 'keys')),
+  keys          jsonb,
+  repairs       boolean NOT NULL,
+  duty          float8 NOT NULL CHECK (duty > 0 AND duty <= 1),
+  state         text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+  cancelled     boolean NOT NULL DEFAULT false,
+  method        text CHECK (method IN ('pass', 'twin')),
+  waiting       text,
+  reason        text,
+  live_since    timestamptz,
+  lsn           pg_catalog.pg_lsn,
+  snapshot      pg_catalog.pg_snapshot,
+  compared      bigint,
+  differing     bigint,
+  requested_by  text NOT NULL,
+  requested_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  started_at    timestamptz,
+  proved_at     timestamptz,
+  proof_seconds float8,
+  finished_at   timestamptz
+) WITH (fillfactor = 50);
+CREATE INDEX verification_copy ON anabranch.verification (copy, run);
+CREATE INDEX verification_open ON anabranch.verification (run) WHERE state IN ('queued', 'running');
+COMMENT ON TABLE anabranch.verification IS 'each comparison of a copy with its definition that was asked for, and what came of it';
+COMMENT ON COLUMN anabranch.verification.run IS 'number of the run';
+COMMENT ON COLUMN anabranch.verification.copy IS 'the copy';
+COMMENT ON COLUMN anabranch.verification.definition IS 'definition.id of the copy when it was asked for';
+COMMENT ON COLUMN anabranch.verification.mode IS 'full: every group or row; sketch: sums by buckets first, then those that differ; keys: those named';
+COMMENT ON COLUMN anabranch.verification.keys IS 'which, for mode keys: a list of objects by column';
+COMMENT ON COLUMN anabranch.verification.repairs IS 'whether what differs is put right';
+COMMENT ON COLUMN anabranch.verification.duty IS 'share of the time in which the sources are read';
+COMMENT ON COLUMN anabranch.verification.state IS 'queued, running, done, failed or cancelled';
+COMMENT ON COLUMN anabranch.verification.cancelled IS 'cancel was called';
+COMMENT ON COLUMN anabranch.verification.method IS 'pass: in one statement over the sources; twin: a second copy is filled in small steps and compared';
+COMMENT ON COLUMN anabranch.verification.waiting IS 'what it waits for';
+COMMENT ON COLUMN anabranch.verification.reason IS 'why it has failed';
+COMMENT ON COLUMN anabranch.verification.live_since IS 'of the copy when it was proved: filled anew it is another';
+COMMENT ON COLUMN anabranch.verification.lsn IS 'position of the copy at which it was compared';
+COMMENT ON COLUMN anabranch.verification.snapshot IS 'what the comparison saw';
+COMMENT ON COLUMN anabranch.verification.compared IS 'groups or rows compared, those on one side alone included';
+COMMENT ON COLUMN anabranch.verification.differing IS 'how many of them differed';
+COMMENT ON COLUMN anabranch.verification.requested_by IS 'who asked; empty: nobody, it was due (verify_every)';
+COMMENT ON COLUMN anabranch.verification.requested_at IS 'when';
+COMMENT ON COLUMN anabranch.verification.started_at IS 'when the sidecar began';
+COMMENT ON COLUMN anabranch.verification.proved_at IS 'when copy and sources were compared';
+COMMENT ON COLUMN anabranch.verification.proof_seconds IS 'how long the comparison itself took';
+COMMENT ON COLUMN anabranch.verification.finished_at IS 'when the run ended';
+
+CREATE TABLE anabranch.difference (
+  run            bigint NOT NULL REFERENCES anabranch.verification ON DELETE CASCADE,
+  number         bigint NOT NULL,
+  class          text NOT NULL CHECK (class IN ('missing', 'extra', 'wrong', 'duplicate')),
+  key            jsonb NOT NULL,
+  expected       jsonb,
+  actual         jsonb,
+  expected_state text,
+  actual_state   text,
+  seen_at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  outcome        text CHECK (outcome IN ('repaired', 'overwritten')),
+  repaired_at    timestamptz,
+  repaired_lsn   pg_catalog.pg_lsn,
+  PRIMARY KEY (run, number)
+);
+COMMENT ON TABLE anabranch.difference IS 'what was found to differ, and what was done about it';
+COMMENT ON COLUMN anabranch.difference.run IS 'the run that found it';
+COMMENT ON COLUMN anabranch.difference.number IS 'number within the run';
+COMMENT ON COLUMN anabranch.difference.class IS 'missing: it should be there; extra: it should not; wrong: with other contents; duplicate: more than once';
+COMMENT ON COLUMN anabranch.difference.key IS 'columns by which the group is found; of a copy of rows the row''s key, in hexadecimal';
+COMMENT ON COLUMN anabranch.difference.expected IS 'the row as the definition has it; NULL: none';
+COMMENT ON COLUMN anabranch.difference.actual IS 'the row as the copy had it; NULL: none';
+COMMENT ON COLUMN anabranch.difference.expected_state IS 'the same as a row of the state table, hidden counters included';
+COMMENT ON COLUMN anabranch.difference.actual_state IS 'what the state table had';
+COMMENT ON COLUMN anabranch.difference.seen_at IS 'when it was found';
+COMMENT ON COLUMN anabranch.difference.outcome IS 'repaired; overwritten: the stream had written the row anew before; NULL: nothing was done';
+COMMENT ON COLUMN anabranch.difference.repaired_at IS 'when it was put right';
+COMMENT ON COLUMN anabranch.difference.repaired_lsn IS 'position of the copy in whose transaction it was put right';
+
+ALTER TABLE anabranch.definition
+  ADD COLUMN verify_every interval CHECK (verify_every >= interval '1 s'),
+  ADD COLUMN verify_duty float8 NOT NULL DEFAULT 0.1 CHECK (verify_duty > 0 AND verify_duty <= 1);
+COMMENT ON COLUMN anabranch.definition.verify_every IS 'how old a proof may become before the copy is verified again; NULL: it is verified on request alone';
+COMMENT ON COLUMN anabranch.definition.verify_duty IS 'duty of those verifications';
+
+-- What is asked. The functions in C check the caller and call the ones named carry_out_.
+
+CREATE FUNCTION anabranch.carry_out_verify(copy oid, mode text, keys jsonb, duty float8, repairs boolean, requested_by text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  number bigint;
+  known  text := (SELECT p.state FROM anabranch.progress AS p WHERE p.copy = $1);
+BEGIN
+  IF $2 NOT IN ('full', 'sketch', 'keys') THEN
+    RAISE EXCEPTION 'mode "%" is unknown', $2 USING ERRCODE = 'invalid_parameter_value', HINT = 'The modes are full, sketch and keys.';
+  END IF;
+  IF $4 IS NULL OR NOT $4 > 0 OR $4 > 1 THEN
+    RAISE EXCEPTION 'duty % is not a share', $4
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'It is above 0 and 1 at most; 0.1 reads the sources a tenth of the time.';
+  END IF;
+  IF ($3 IS NOT NULL) <> ($2 = 'keys') THEN
+    RAISE EXCEPTION 'keys and mode "%" do not go together', $2
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'mode => ''keys'' compares what keys names; the other modes take none.';
+  END IF;
+  IF $3 IS NOT NULL AND (jsonb_typeof($3) <> 'array' OR $3 = '[]') THEN
+    RAISE EXCEPTION 'keys are not a list'
+      USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Write a list of objects by column, [{"customer": 7}], or of values where the copy has one group column, [7, 8].';
+  END IF;
+  IF known IS NULL OR known NOT IN ('live', 'waiting', 'filling', 'catching_up') THEN
+    RAISE EXCEPTION 'copy % is %, and cannot be verified', $1::regclass, coalesce(known, 'unbound')
+      USING ERRCODE = 'AN002', HINT = format('SELECT anabranch.resume(%L) first.', $1::regclass);
+  END IF;
+  INSERT INTO anabranch.verification AS v (copy, definition, mode, keys, repairs, duty, requested_by)
+  SELECT d.copy, d.id, $2, $3, $5, $4, $6 FROM anabranch.definition AS d WHERE d.copy = $1
+  RETURNING v.run INTO number;
+  PERFORM anabranch.notice_absence();
+  RETURN number;
+END
+$$;
+COMMENT ON FUNCTION anabranch.carry_out_verify(oid, text, jsonb, float8, boolean, text) IS 'work of verify, once its caller is checked';
+
+CREATE FUNCTION anabranch.carry_out_repair(run bigint, requested_by text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  known  anabranch.verification;
+  number bigint;
+BEGIN
+  SELECT * INTO known FROM anabranch.verification AS v WHERE v.run = $1;
+  IF known.state IN ('queued', 'running') THEN
+    RAISE EXCEPTION 'verification % is not through', $1 USING ERRCODE = 'AN002', HINT = 'Wait for its end in anabranch.verifications.';
+  END IF;
+  IF NOT EXISTS (SELECT FROM anabranch.difference AS d WHERE d.run = $1 AND d.outcome IS NULL) THEN
+    RAISE NOTICE 'verification % has found nothing that is still to be repaired', $1;
+    RETURN NULL;
+  END IF;
+  INSERT INTO anabranch.verification AS v (copy, definition, mode, keys, repairs, duty, requested_by)
+  SELECT known.copy, known.definition, 'keys', jsonb_agg(d.key ORDER BY d.number), true, 1, $2
+  FROM anabranch.difference AS d WHERE d.run = $1 AND d.outcome IS NULL
+  RETURNING v.run INTO number;
+  PERFORM anabranch.notice_absence();
+  RETURN number;
+END
+$$;
+COMMENT ON FUNCTION anabranch.carry_out_repair(bigint, text) IS 'work of repair, once its caller is checked';
+
+CREATE FUNCTION anabranch.carry_out_cancel(run bigint) RETURNS boolean
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  WITH cancelled AS (
+    UPDATE anabranch.verification AS v
+    SET cancelled = true, state = CASE v.state WHEN 'queued' THEN 'cancelled' ELSE v.state END,
+        finished_at = CASE v.state WHEN 'queued' THEN clock_timestamp() END
+    WHERE v.run = $1 AND v.state IN ('queued', 'running') RETURNING v.run)
+  SELECT EXISTS (SELECT FROM cancelled)
+$$;
+COMMENT ON FUNCTION anabranch.carry_out_cancel(bigint) IS 'work of cancel, once its caller is checked';
+
+CREATE FUNCTION anabranch.carry_out_verify_every(copy oid, every interval, duty float8) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF $2 < interval '1 s' THEN
+    RAISE EXCEPTION 'a copy is verified once a second at most' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF $3 IS NULL OR NOT $3 > 0 OR $3 > 1 THEN
+    RAISE EXCEPTION 'duty % is not a share', $3 USING ERRCODE = 'invalid_parameter_value', HINT = 'It is above 0 and 1 at most.';
+  END IF;
+  UPDATE anabranch.definition AS d SET verify_every = $2, verify_duty = $3 WHERE d.copy = $1;
+  PERFORM anabranch.notice_absence();
+END
+$$;
+COMMENT ON FUNCTION anabranch.carry_out_verify_every(oid, interval, float8) IS 'work of verify_every, once its caller is checked';
+
+CREATE FUNCTION anabranch.verify(copy regclass, mode text DEFAULT 'full', keys jsonb DEFAULT NULL, duty float8 DEFAULT 0.1,
+                                 repair boolean DEFAULT false) RETURNS bigint
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_verify';
+COMMENT ON FUNCTION anabranch.verify(regclass, text, jsonb, float8, boolean) IS
+  'compares a copy with its definition, exactly, while both change; the number of the run, which anabranch.verifications shows';
+
+CREATE FUNCTION anabranch.repair(run bigint) RETURNS bigint
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_repair';
+COMMENT ON FUNCTION anabranch.repair(bigint) IS
+  'compares again what a verification has found to differ, and puts it right; the number of that run, NULL when there is nothing to do';
+
+CREATE FUNCTION anabranch.cancel(run bigint) RETURNS boolean
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_cancel';
+COMMENT ON FUNCTION anabranch.cancel(bigint) IS 'ends a verification; false: it has ended already';
+
+CREATE FUNCTION anabranch.verify_every(copy regclass, every interval, duty float8 DEFAULT 0.1) RETURNS void
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_verify_every';
+COMMENT ON FUNCTION anabranch.verify_every(regclass, interval, float8) IS
+  'has a copy verified whenever its last proof is older than this; NULL: no longer';
+
+-- What is done.
+
+CREATE FUNCTION anabranch.row_key(numbers int2[], VARIADIC "values" "any") RETURNS bytea
+LANGUAGE c STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_row_key';
+COMMENT ON FUNCTION anabranch.row_key(int2[], VARIADIC "any") IS 'the key of a copy''s row from values of columns with these numbers';
+
+CREATE FUNCTION anabranch.prove(copy oid, delta bytea, expected_state oid, keys jsonb, buckets int, differences_max bigint,
+                                OUT class text, OUT key jsonb, OUT expected jsonb, OUT actual jsonb, OUT expected_state_row text,
+                                OUT actual_state_row text, OUT compared bigint, OUT differing bigint) RETURNS SETOF record
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_prove';
+COMMENT ON FUNCTION anabranch.prove(oid, bytea, oid, jsonb, int, bigint) IS
+  'what differs between a copy and its definition, or between its state and that of a twin; the last row has the counts';
+
+CREATE FUNCTION anabranch.correct(copy oid, run bigint, delta bytea) RETURNS bigint[]
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_correct';
+COMMENT ON FUNCTION anabranch.correct(oid, bigint, bytea) IS 'merges what the differences of a run say is missing, or too much; which ones';
+
+-- Of several that are to be done, what was begun comes first, then what was asked for, then the copy whose proof is oldest.
+CREATE FUNCTION anabranch.next_verification(OUT run bigint, OUT copy oid, OUT name text, OUT mode text, OUT repairs boolean,
+                                            OUT duty float8, OUT method text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE anabranch.verification AS v
+  SET state = 'failed', reason = 'the copy was dropped or defined anew', finished_at = clock_timestamp(), waiting = NULL
+  WHERE v.state IN ('queued', 'running')
+    AND NOT EXISTS (SELECT FROM anabranch.definition AS d WHERE d.copy = v.copy AND d.id = v.definition);
+  IF NOT EXISTS (SELECT FROM anabranch.verification AS v WHERE v.state IN ('queued', 'running')) THEN
+    INSERT INTO anabranch.verification (copy, definition, mode, repairs, duty, requested_by)
+    SELECT d.copy, d.id, 'full', false, d.verify_duty, ''
+    FROM anabranch.definition AS d JOIN anabranch.progress AS p ON p.copy = d.copy
+    CROSS JOIN LATERAL (SELECT max(v.finished_at) FROM anabranch.verification AS v WHERE v.copy = d.copy AND v.mode <> 'keys') AS last (at)
+    WHERE p.state = 'live' AND d.verify_every IS NOT NULL
+      AND coalesce(last.at < clock_timestamp() - d.verify_every, true)
+    ORDER BY last.at NULLS FIRST LIMIT 1;
+  END IF;
+  SELECT v.run, v.copy, v.copy::regclass::text, v.mode, v.repairs, v.duty, v.method
+  INTO next_verification.run, next_verification.copy, next_verification.name, next_verification.mode, next_verification.repairs,
+       next_verification.duty, next_verification.method
+  FROM anabranch.verification AS v
+  WHERE v.state IN ('queued', 'running') ORDER BY v.state = 'queued', v.run LIMIT 1;
+  IF FOUND THEN
+    UPDATE anabranch.verification AS v
+    SET state = 'running', started_at = coalesce(v.started_at, clock_timestamp()), waiting = NULL
+    WHERE v.run = next_verification.run;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.next_verification() IS 'the verification to do now; NULL: none';
+
+CREATE FUNCTION anabranch.note_verification(run bigint, waiting text DEFAULT NULL, method text DEFAULT NULL) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE anabranch.verification AS v SET waiting = $2, method = coalesce($3, v.method) WHERE v.run = $1 AND v.state = 'running';
+  SELECT coalesce((SELECT NOT v.cancelled FROM anabranch.verification AS v WHERE v.run = $1 AND v.state = 'running'), false)
+$$;
+COMMENT ON FUNCTION anabranch.note_verification(bigint, text, text) IS 'says what a run waits for, and how it is done; false: it was cancelled';
+
+CREATE FUNCTION anabranch.end_verification(run bigint, state text, reason text DEFAULT NULL) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE anabranch.verification AS v
+  SET state = $2, reason = $3, waiting = NULL, finished_at = clock_timestamp()
+  WHERE v.run = $1 AND v.state = 'running'
+$$;
+COMMENT ON FUNCTION anabranch.end_verification(bigint, text, text) IS 'ends a run: done, failed or cancelled';
+
+-- TRUNCATE and rewrites are not MVCC-safe: what was emptied after our snapshot would look as if it always had been. The tables are
+-- locked, and then it is asked whether their files are the ones that the snapshot knows.
+CREATE FUNCTION anabranch.begin_proof(run bigint, OUT snapshot pg_catalog.pg_snapshot, OUT lsn pg_catalog.pg_lsn,
+                                      OUT inserted pg_catalog.pg_lsn)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  the_copy regclass := (SELECT v.copy FROM anabranch.verification AS v WHERE v.run = begin_proof.run);
+  leaf     oid;
+BEGIN
+  IF current_setting('transaction_isolation') <> 'repeatable read' THEN
+    RAISE EXCEPTION 'a proof needs isolation level REPEATABLE READ' USING ERRCODE = 'active_sql_transaction';
+  END IF;
+  FOR leaf IN
+    SELECT l FROM anabranch.definition_source AS s, anabranch.leaves(s.relation) AS l WHERE s.copy = the_copy
+  LOOP
+    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS SHARE MODE', leaf::regclass);
+    IF (SELECT c.relfilenode FROM pg_class AS c WHERE c.oid = leaf) IS DISTINCT FROM pg_relation_filenode(leaf) THEN
+      RAISE EXCEPTION 'table % was emptied or rewritten just now', leaf::regclass USING ERRCODE = 'serialization_failure';
+    END IF;
+  END LOOP;
+  SELECT CASE p.state WHEN 'live' THEN greatest(p.lsn, h.lsn) END INTO begin_proof.lsn
+  FROM anabranch.progress AS p CROSS JOIN anabranch.source AS h WHERE p.copy = the_copy AND h.name = 'home';
+  IF begin_proof.lsn IS NULL THEN
+    RAISE EXCEPTION 'copy % is not live', the_copy USING ERRCODE = 'AN002', HINT = 'It is verified as soon as it is.';
+  END IF;
+  UPDATE anabranch.verification AS v
+  SET live_since = (SELECT p.live_since FROM anabranch.progress AS p WHERE p.copy = the_copy)
+  WHERE v.run = begin_proof.run;
+  begin_proof.snapshot := pg_current_snapshot();
+  -- After the snapshot: every transaction that it shows ends at or before here.
+  begin_proof.inserted := pg_current_wal_insert_lsn();
+END
+$$;
+COMMENT ON FUNCTION anabranch.begin_proof(bigint) IS
+  'begins a proof in the transaction that is open: locks the sources against TRUNCATE, and tells what the snapshot shows, where the copy stands, and what to read of the log';
+
+CREATE FUNCTION anabranch.record_proof(run bigint, delta bytea, expected_state oid, buckets int, differences_max bigint,
+                                       OUT compared bigint, OUT differing bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  known anabranch.verification;
+  began timestamptz := clock_timestamp();
+  found record;
+  place bigint := 0;
+BEGIN
+  SELECT * INTO STRICT known FROM anabranch.verification AS v WHERE v.run = record_proof.run;
+  DELETE FROM anabranch.difference AS d WHERE d.run = known.run;
+  FOR found IN
+    SELECT * FROM anabranch.prove(known.copy, record_proof.delta, record_proof.expected_state, known.keys, record_proof.buckets,
+                                  record_proof.differences_max)
+  LOOP
+    IF found.class IS NULL THEN
+      record_proof.compared := found.compared;
+      record_proof.differing := found.differing;
+    ELSE
+      place := place + 1;
+      INSERT INTO anabranch.difference AS d (run, number, class, key, expected, actual, expected_state, actual_state)
+      VALUES (known.run, place, found.class, found.key, found.expected, found.actual, found.expected_state_row, found.actual_state_row);
+    END IF;
+  END LOOP;
+  UPDATE anabranch.verification AS v
+  SET lsn = (SELECT greatest(p.lsn, h.lsn) FROM anabranch.progress AS p CROSS JOIN anabranch.source AS h
+             WHERE p.copy = known.copy AND h.name = 'home'),
+      snapshot = pg_current_snapshot(), compared = record_proof.compared, differing = record_proof.differing,
+      proved_at = clock_timestamp(), proof_seconds = extract(epoch FROM clock_timestamp() - began)
+  WHERE v.run = known.run;
+END
+$$;
+COMMENT ON FUNCTION anabranch.record_proof(bigint, bytea, oid, int, bigint) IS 'compares, and records what differs, in the transaction of begin_proof';
+
+CREATE FUNCTION anabranch.begin_correction(run bigint, source text, token bigint) RETURNS pg_catalog.pg_lsn
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  known anabranch.verification;
+  here  pg_lsn;
+BEGIN
+  -- The batch under way ends first; the next one waits until the corrections are in.
+  LOCK TABLE anabranch.source IN EXCLUSIVE MODE;
+  IF NOT EXISTS (SELECT FROM anabranch.source AS s WHERE s.name = begin_correction.source AND s.token = begin_correction.token) THEN
+    PERFORM anabranch.raise_fenced(begin_correction.token);
+  END IF;
+  SELECT * INTO STRICT known FROM anabranch.verification AS v WHERE v.run = begin_correction.run;
+  SELECT greatest(p.lsn, h.lsn) INTO here
+  FROM anabranch.progress AS p JOIN anabranch.definition AS d ON d.copy = p.copy CROSS JOIN anabranch.source AS h
+  WHERE p.copy = known.copy AND d.id = known.definition AND p.state = 'live' AND p.live_since = known.live_since AND h.name = 'home';
+  IF here IS NULL THEN
+    RAISE EXCEPTION 'copy % is not what was verified any more', known.copy
+      USING ERRCODE = 'AN002', HINT = 'Verify it again.';
+  END IF;
+  RETURN here;
+END
+$$;
+COMMENT ON FUNCTION anabranch.begin_correction(bigint, text, bigint) IS
+  'keeps batches out for the rest of the transaction, and tells the position that the copy has reached';
+
+CREATE FUNCTION anabranch.record_correction(run bigint, lsn pg_catalog.pg_lsn, delta bytea, OUT repaired bigint, OUT overwritten bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  the_copy oid := (SELECT v.copy FROM anabranch.verification AS v WHERE v.run = record_correction.run);
+  numbers  bigint[];
+BEGIN
+  numbers := anabranch.correct(the_copy, record_correction.run, record_correction.delta);
+  UPDATE anabranch.difference AS d
+  SET outcome = CASE WHEN d.number = ANY (numbers) THEN 'repaired' ELSE 'overwritten' END,
+      repaired_at = clock_timestamp(), repaired_lsn = record_correction.lsn
+  WHERE d.run = record_correction.run AND d.outcome IS NULL AND d.class <> 'duplicate';
+  SELECT count(*) FILTER (WHERE d.outcome = 'repaired'), count(*) FILTER (WHERE d.outcome = 'overwritten')
+  INTO record_correction.repaired, record_correction.overwritten
+  FROM anabranch.difference AS d WHERE d.run = record_correction.run;
+END
+$$;
+COMMENT ON FUNCTION anabranch.record_correction(bigint, pg_catalog.pg_lsn, bytea) IS
+  'puts right what a run has found, and notes it, in the transaction of begin_correction';
+
+CREATE VIEW anabranch.verifications AS
+SELECT v.run, v.copy, v.mode, v.state, v.method, v.repairs,
+       CASE WHEN v.compared IS NOT NULL THEN 1 ELSE 0 END AS chunks_done, 1 AS chunks_total,
+       v.compared AS keys_compared, v.compared / nullif(v.proof_seconds, 0) AS keys_per_second,
+       v.differing, found.repaired, found.left_over,
+       CASE
+         WHEN v.state IN ('queued', 'running') THEN NULL
+         WHEN v.compared IS NULL THEN NULL
+         WHEN v.differing = 0 AND v.mode = 'keys' THEN pg_catalog.format('equal to its definition at LSN %s, all keys named (%s)', v.lsn, v.compared)
+         WHEN v.differing = 0 THEN pg_catalog.format('equal to its definition at LSN %s, 100 %% of keys', v.lsn)
+         ELSE pg_catalog.format('%s of %s keys differ from the definition at LSN %s%s', v.differing, v.compared, v.lsn,
+                                CASE WHEN found.left_over > 0 THEN '' ELSE ', all of them repaired' END)
+       END AS verdict,
+       v.lsn, v.snapshot, v.waiting, v.reason, v.duty, v.keys, nullif(v.requested_by, '') AS requested_by, v.requested_at, v.started_at, v.proved_at,
+       v.finished_at
+FROM anabranch.verification AS v
+CROSS JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE d.outcome IS NOT NULL) AS repaired, v.differing - count(*) FILTER (WHERE d.outcome IS NOT NULL) AS left_over
+  FROM anabranch.difference AS d WHERE d.run = v.run) AS found
+ORDER BY v.run;
+COMMENT ON VIEW anabranch.verifications IS 'each verification: how far it is, and its verdict';
+COMMENT ON COLUMN anabranch.verifications.run IS 'number of the run';
+COMMENT ON COLUMN anabranch.verifications.copy IS 'the copy';
+COMMENT ON COLUMN anabranch.verifications.mode IS 'full, sketch or keys';
+COMMENT ON COLUMN anabranch.verifications.state IS 'queued, running, done, failed or cancelled';
+COMMENT ON COLUMN anabranch.verifications.method IS 'pass: in one statement over the sources; twin: by a second copy that is filled beside it';
+COMMENT ON COLUMN anabranch.verifications.repairs IS 'whether what differs is put right';
+COMMENT ON COLUMN anabranch.verifications.chunks_done IS 'chunks of the sources read';
+COMMENT ON COLUMN anabranch.verifications.chunks_total IS 'chunks there are, estimated';
+COMMENT ON COLUMN anabranch.verifications.keys_compared IS 'groups or rows compared';
+COMMENT ON COLUMN anabranch.verifications.keys_per_second IS 'rate of the comparison';
+COMMENT ON COLUMN anabranch.verifications.differing IS 'how many of them differed';
+COMMENT ON COLUMN anabranch.verifications.repaired IS 'how many were put right since';
+COMMENT ON COLUMN anabranch.verifications.left_over IS 'how many still differ, as far as is known';
+COMMENT ON COLUMN anabranch.verifications.verdict IS 'what was proved; NULL: nothing (yet)';
+COMMENT ON COLUMN anabranch.verifications.lsn IS 'position of the copy that the verdict holds at';
+COMMENT ON COLUMN anabranch.verifications.snapshot IS 'what the comparison saw of the sources';
+COMMENT ON COLUMN anabranch.verifications.waiting IS 'what the run waits for';
+COMMENT ON COLUMN anabranch.verifications.reason IS 'why it has failed';
+COMMENT ON COLUMN anabranch.verifications.duty IS 'share of the time in which the sources are read';
+COMMENT ON COLUMN anabranch.verifications.keys IS 'which, for mode keys';
+COMMENT ON COLUMN anabranch.verifications.requested_by IS 'who asked; NULL: it was due (verify_every)';
+COMMENT ON COLUMN anabranch.verifications.requested_at IS 'when it was asked for';
+COMMENT ON COLUMN anabranch.verifications.started_at IS 'when the sidecar began';
+COMMENT ON COLUMN anabranch.verifications.proved_at IS 'when copy and sources were compared';
+COMMENT ON COLUMN anabranch.verifications.finished_at IS 'when it ended';
+
+CREATE VIEW anabranch.differences WITH (security_barrier = true) AS
+SELECT d.run, v.copy, d.class, d.key, d.expected, d.actual, d.expected_state, d.actual_state, d.seen_at, d.outcome, d.repaired_at, d.repaired_lsn
+FROM anabranch.difference AS d JOIN anabranch.verification AS v ON v.run = d.run
+-- Contents of the copy: for those who may read it.
+WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = v.copy)
+  AND pg_catalog.has_table_privilege(v.copy, 'SELECT')
+ORDER BY d.run, d.number;
+COMMENT ON VIEW anabranch.differences IS 'what verifications have found to differ, of copies that the reader may select from';
+COMMENT ON COLUMN anabranch.differences.run IS 'the run that found it';
+COMMENT ON COLUMN anabranch.differences.copy IS 'the copy';
+COMMENT ON COLUMN anabranch.differences.class IS 'missing, extra, wrong or duplicate';
+COMMENT ON COLUMN anabranch.differences.key IS 'columns by which the group is found; of a copy of rows the row''s key, in hexadecimal';
+COMMENT ON COLUMN anabranch.differences.expected IS 'the row as the definition has it; NULL: none';
+COMMENT ON COLUMN anabranch.differences.actual IS 'the row as the copy had it; NULL: none';
+COMMENT ON COLUMN anabranch.differences.expected_state IS 'the same as a row of the state table, hidden counters included';
+COMMENT ON COLUMN anabranch.differences.actual_state IS 'what the state table had';
+COMMENT ON COLUMN anabranch.differences.seen_at IS 'when it was found';
+COMMENT ON COLUMN anabranch.differences.outcome IS 'repaired; overwritten: the stream had written the row anew before; NULL: nothing was done';
+COMMENT ON COLUMN anabranch.differences.repaired_at IS 'when it was put right';
+COMMENT ON COLUMN anabranch.differences.repaired_lsn IS 'position of the copy then';
