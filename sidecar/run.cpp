@@ -19,6 +19,7 @@
 #include "sidecar/apply/heartbeat.hpp"
 #include "sidecar/apply/session.hpp"
 #include "sidecar/copy/fill_slot.hpp"
+#include "sidecar/copy/verify.hpp"
 #include "sidecar/failpoint.hpp"
 #include "sidecar/home.hpp"
 #include "sidecar/kafka/error.hpp"
@@ -192,6 +193,7 @@ std::vector<std::string> replication_origins(const RunSettings& settings) {
   std::vector<std::string> names{settings.slot};
   for (int number = 1; number <= fill_workers_limit; ++number)
     names.push_back(settings.slot + "_fill_" + std::to_string(number));
+  names.push_back(verify_slot_name(settings.slot));
   return names;
 }
 

@@ -35,6 +35,8 @@ struct RunSettings {
   int64_t wal_keep_limit_bytes = int64_t{20} << 30;  // copies that need older WAL than this are let go; 0: no limit
 
   // These need a new run.
+  std::chrono::milliseconds verify_snapshot_max{5'000};  // that long a verification may hold a snapshot
+  std::string verify_pause_when;                         // a query; while it returns true nothing is verified
   std::size_t queue_bytes_max = 32 << 20;   // read ahead of the applier, for each slot
   std::size_t value_bytes_max = 256 << 20;  // a larger value is not put together; a copy that needs it becomes stale
 };

@@ -69,6 +69,7 @@ Applier::Applier(const RunSettings& settings, const Stop& stop, const ReloadSett
       scope_(token, desk_),
       batches_(session, log, scope_, batch_options(settings, stop)),
       workers_(settings, token, desk_),
+      verifier_(settings, token),
       copies_(settings_, session, log, token, workers_, position, confirmed) {
   desk_.publish(position);
   session_.connection().exec("LISTEN anabranch");
@@ -200,12 +201,15 @@ void Applier::report_pace(Clock::time_point now) {
 
 void Applier::housekeeping() {
   reload();
-  if (workers_.fenced() || heartbeat_.fenced())
+  if (workers_.fenced() || verifier_.fenced() || heartbeat_.fenced())
     throw RunError(RunError::Kind::fenced, "another sidecar has taken over this source");
   const Clock::time_point now = Clock::now();
   if (now >= looked_ + gather_wait) {
     looked_ = now;
-    while (session_.connection().notification(0ms)) copies_.refresh_soon();
+    while (const std::optional<Notification> asked = session_.connection().notification(0ms)) {
+      copies_.refresh_soon();
+      if (asked->payload == "verify") verifier_.look_soon();
+    }
   }
   if (!workers_.finished().empty()) copies_.refresh_soon();
   if (copies_.refresh_due(now)) {

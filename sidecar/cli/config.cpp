@@ -32,12 +32,12 @@ class Reader {
     for (const auto& [name, value] : root) {
       if (name == "source")
         read_sources(name, value);
-      else if (name == "logging")
-        read_section(name, value, "logging");
+      else if (name == "logging" || name == "verify")
+        read_section(name, value, name.str());
       else if (name == "kafka")
         read_kafka(name, value);
       else if (value.is_table() || value.is_array_of_tables())
-        add(name, name.str(), "is no section", "sections are [source.home], [kafka], [kafka.properties] and [logging]");
+        add(name, name.str(), "is no section", "sections are [source.home], [verify], [kafka], [kafka.properties] and [logging]");
       else
         read_key("", name, value);
     }

@@ -89,6 +89,14 @@ constexpr std::array keys{
         [](Settings& settings, const toml::node& value) {
           settings.wal_keep_limit_bytes = amount_of(value, parse_bytes, "64 MB", "1024 TB");
         }},
+    Key{"verify", "snapshot_max",
+        [](Settings& settings, const toml::node& value) {
+          settings.verify_snapshot_max = amount_of(value, parse_duration, "100 ms", "1 h");
+        }},
+    Key{"verify", "pause_when",
+        [](Settings& settings, const toml::node& value) {
+          settings.verify_pause_when = text_of(value, "SELECT count(*) > 20 FROM pg_stat_activity WHERE state = 'active'");
+        }},
     Key{kafka_section, "brokers",
         [](Settings& settings, const toml::node& value) {
           settings.kafka.properties["bootstrap.servers"] = text_of(value, "kafka1:9092,kafka2:9092");

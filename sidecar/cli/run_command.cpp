@@ -85,6 +85,8 @@ RunSettings run_settings_of(const Settings& settings) {
   run.batch_interval_max = settings.batch_interval_max;
   run.fill_workers_max = settings.fill_workers_max;
   run.wal_keep_limit_bytes = settings.wal_keep_limit_bytes;
+  run.verify_snapshot_max = settings.verify_snapshot_max;
+  run.verify_pause_when = settings.verify_pause_when;
   if (settings.log_is_kafka) {
     run.kafka = settings.kafka;
     run.kafka->prefix = topic_prefix_of(settings);

@@ -26,6 +26,9 @@ struct Settings {
   std::chrono::milliseconds batch_interval_max{1000};
   int fill_workers_max = 2;
 
+  std::chrono::milliseconds verify_snapshot_max{5'000};
+  std::string verify_pause_when;
+
   bool log_is_kafka = false;  // log = "kafka"
   KafkaSettings kafka;
 

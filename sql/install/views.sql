@@ -79,7 +79,9 @@ SELECT d.copy, v.relowner::pg_catalog.regrole AS owner, coalesce(p.state, 'unbou
                                          anabranch.unreadable(v.relowner, s.relation, s.columns)))
           FROM anabranch.definition_source AS s WHERE s.copy = d.copy) END AS problem,
        ARRAY(SELECT s.relation FROM anabranch.definition_source AS s WHERE s.copy = d.copy ORDER BY s.ordinal) AS sources,
-       d.state AS state_table, d.id, d.created_at, p.live_since, p.changed_at, d.query
+       d.state AS state_table, d.id, d.created_at, p.live_since, p.changed_at, d.query,
+       proof.proved_at, pg_catalog.clock_timestamp() - proof.proved_at AS proof_age, proof.run AS proof_run, proof.left_over AS proof_differing,
+       d.verify_every
 FROM anabranch.definition AS d
 CROSS JOIN (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
                         ELSE pg_catalog.pg_current_wal_lsn() END) AS here (lsn)
@@ -89,7 +91,14 @@ LEFT JOIN pg_catalog.pg_class AS v ON v.oid = d.copy
 CROSS JOIN LATERAL (SELECT CASE p.state WHEN 'live' THEN greatest(p.lsn, home.lsn) ELSE p.lsn END) AS at (lsn)
 CROSS JOIN LATERAL (SELECT CASE WHEN p.state = 'filling' THEN
     p.fill_rows / nullif(extract(epoch FROM pg_catalog.clock_timestamp() - p.fill_started_at), 0)::float8 END)
-  AS rate (fill_rows_per_second);
+  AS rate (fill_rows_per_second)
+-- Of what the copy holds now: filled anew it is unproved.
+LEFT JOIN LATERAL (
+  SELECT v.run, v.proved_at,
+         v.differing - (SELECT count(*) FROM anabranch.difference AS f WHERE f.run = v.run AND f.outcome IS NOT NULL) AS left_over
+  FROM anabranch.verification AS v
+  WHERE v.copy = d.copy AND v.definition = d.id AND v.mode <> 'keys' AND v.proved_at IS NOT NULL AND v.live_since = p.live_since
+  ORDER BY v.run DESC LIMIT 1) AS proof ON true;
 COMMENT ON VIEW anabranch.copies IS 'every copy: its state, its position, its query';
 COMMENT ON COLUMN anabranch.copies.copy IS 'the view users read';
 COMMENT ON COLUMN anabranch.copies.owner IS 'its owner, as whom its query runs';
@@ -114,6 +123,11 @@ COMMENT ON COLUMN anabranch.copies.created_at IS 'when it was created';
 COMMENT ON COLUMN anabranch.copies.live_since IS 'when it last became live';
 COMMENT ON COLUMN anabranch.copies.changed_at IS 'when its state last changed';
 COMMENT ON COLUMN anabranch.copies.query IS 'the defining query as its author wrote it';
+COMMENT ON COLUMN anabranch.copies.proved_at IS 'when it was last compared with its definition as a whole; NULL: never since it was filled';
+COMMENT ON COLUMN anabranch.copies.proof_age IS 'how long ago that was';
+COMMENT ON COLUMN anabranch.copies.proof_run IS 'the verification that did it';
+COMMENT ON COLUMN anabranch.copies.proof_differing IS 'how many of its keys differed, and were not repaired in that run; 0: it was equal';
+COMMENT ON COLUMN anabranch.copies.verify_every IS 'how old the proof may become before the copy is verified again; NULL: it is verified on request alone';
 
 -- The one place where it is judged how bad a thing is. The program adds what only it can know: its own version, and how
 -- near the WAL kept is to the bound in its settings.
@@ -223,6 +237,14 @@ FROM (
          ELSE CASE c.state WHEN 'failed' THEN 'put the cause right, then ' ELSE '' END
               || pg_catalog.format('SELECT anabranch.resume(%L)', c.copy) END),
       (c.problem IS NOT NULL, 3, c.problem, 'undo that, or drop the copy and create it anew'),
+      (c.proof_differing > 0 AND NOT EXISTS (
+         SELECT FROM anabranch.verification AS v
+         WHERE v.copy = c.copy AND v.run > c.proof_run AND v.state = 'done' AND v.repairs AND v.proved_at IS NOT NULL), 3,
+       pg_catalog.format('differs from its definition in %s keys (verification %s)', c.proof_differing, c.proof_run),
+       pg_catalog.format('SELECT * FROM anabranch.differences WHERE run = %1$s, then SELECT anabranch.repair(%1$s)', c.proof_run)),
+      (c.proof_age > 2 * c.verify_every + interval '1 min', 2,
+       pg_catalog.format('was last proved at %s, and is to be every %s', c.proved_at::timestamptz(0), c.verify_every),
+       'see anabranch.verifications; a higher duty, or a longer interval (anabranch.verify_every)'),
       (c.state = 'paused' AND c.requested = 'pause', 2, 'paused on request',
        pg_catalog.format('SELECT anabranch.resume(%L)', c.copy)),
       (c.state = 'paused', 2, 'waits for the sidecar to resume it', 'see that the sidecar runs'),

@@ -1,0 +1,114 @@
+#include "sidecar/copy/verifier.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "sidecar/apply/failure.hpp"
+#include "sidecar/backoff.hpp"
+#include "sidecar/copy/fill_slot.hpp"
+#include "sidecar/log/change_log.hpp"
+#include "sidecar/logging.hpp"
+#include "sidecar/thread.hpp"
+
+namespace anabranch {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;
+
+constexpr milliseconds look_interval = 1s;
+constexpr milliseconds ask_interval = 50ms;
+constexpr milliseconds retry_delay_min = 200ms;
+constexpr milliseconds retry_delay_max = 5s;
+constexpr milliseconds lock_wait_max = 1s;  // for the sources, and for a pause between two batches
+constexpr milliseconds rest_max = 1h;
+
+ConnectOptions verifier_options(const RunSettings& settings, const Stop& stop) {
+  ConnectOptions options;
+  options.conninfo = settings.conninfo;
+  options.application_name = "anabranch verifier";
+  options.synchronous_commit = "off";
+  options.settings = {{"lock_timeout", std::to_string(lock_wait_max.count())}, {"work_mem", apply_work_mem}};
+  options.stop = &stop;
+  return options;
+}
+
+std::optional<VerificationRun> next_run(Session& session) {
+  const Result result = session.connection().exec(
+      "SELECT run, copy, name, mode, repairs, duty, method FROM anabranch.next_verification()", Parameters());
+  if (result.null(0, 0)) return std::nullopt;
+  VerificationRun run;
+  run.run = result.integer(0, 0);
+  run.copy = static_cast<uint32_t>(result.integer(0, 1));
+  run.name = result.text(0, 2);
+  run.mode = result.text(0, 3);
+  run.repairs = result.boolean(0, 4);
+  run.duty = std::stod(std::string(result.text(0, 5)));
+  run.method = result.optional_text(0, 6).value_or("");
+  return run;
+}
+
+}  // namespace
+
+Verifier::Verifier(const RunSettings& settings, const SourceToken& token)
+    : settings_(settings), token_(token), thread_(start_thread("verifier", [this] { run(); })) {}
+
+Verifier::~Verifier() {
+  stop_.request();
+  thread_.join();
+}
+
+void Verifier::look_soon() {
+  asked_ = true;
+}
+
+// Nothing may leave it but by being logged: the applier does not wait for it.
+void Verifier::run() {
+  Backoff backoff(retry_delay_min, retry_delay_max);
+  while (!stop_.requested()) {
+    try {
+      work_once();
+      backoff.succeeded();
+    } catch (const Interrupted&) {
+      return;
+    } catch (const PgError& error) {
+      if (verdict(error) == Verdict::fenced) {
+        fenced_ = true;
+        return;
+      }
+      const milliseconds delay = backoff.next();
+      log_warning("a verification was interrupted",
+                  {{"error", error.message()}, {"sqlstate", error.sqlstate()}, {"retry_ms", delay}});
+      stop_.wait(delay);
+    } catch (const std::exception& error) {
+      const milliseconds delay = backoff.next();
+      log_warning("a verification was interrupted", {{"error", error.what()}, {"retry_ms", delay}});
+      stop_.wait(delay);
+    }
+  }
+}
+
+// One session: looks for runs and carries them out until something fails.
+void Verifier::work_once() {
+  Session session(verifier_options(settings_, stop_));
+  session.prepare();
+  session.take_origin(verify_slot_name(settings_.slot));
+  // Of one that was cut off.
+  drop_fill_slot(session.connection(), verify_slot_name(settings_.slot), &stop_);
+  while (!stop_.requested()) {
+    if (const std::optional<VerificationRun> run = next_run(session)) {
+      const Clock::time_point began = Clock::now();
+      verify_copy({settings_, token_, stop_}, session, *run);
+      // The duty: what has been read is followed by a rest in proportion, before anything else is read.
+      const auto took = std::chrono::duration<double>(Clock::now() - began);
+      const auto rest = std::chrono::duration_cast<milliseconds>(took * (1 / std::max(run->duty, 0.001) - 1));
+      if (run->mode != "keys" && stop_.wait(std::min<milliseconds>(rest, rest_max))) return;
+      continue;
+    }
+    for (milliseconds waited{}; waited < look_interval && !asked_.exchange(false); waited += ask_interval)
+      if (stop_.wait(ask_interval)) return;
+  }
+}
+
+}  // namespace anabranch

@@ -1,0 +1,237 @@
+"""Verification and repair: no false alarm and no missed difference while writers and the stream go on.
+
+Method: copies are verified again and again under load, and every verdict must be that nothing differs. Then damage is done to the
+state tables behind everybody's back, of every kind, in groups that the load writes to as well: each fault must be found, classed and
+put right, and the copies be equal to their definitions at the end, as PostgreSQL computes them.
+"""
+
+import contextlib
+import os
+import time
+
+from rig import needs, social
+from rig.standby import hanging_commit
+
+# Comparisons of keys under load; a million on demand.
+COMPARISONS = int(os.environ.get("ANABRANCH_COMPARISONS", "50000"))
+
+COPIES = {
+    **social.COPIES,
+    "by_day": "SELECT user_id % 50 AS day, count(*) AS tweets, sum(length(body)) AS letters FROM tweets GROUP BY 1",
+    "names": "SELECT user_id % 400 AS part, count(*) AS users FROM users GROUP BY 1",
+    "images": "SELECT user_id % 10 AS u, tweet_id % 5 AS t FROM likes_log WHERE user_id % 3 > 0",
+}
+# Rows move between groups, five of them hot.
+LOAD = social.LOAD + """
+UPDATE tweets SET user_id = 1 + tweet_id % 5 WHERE tweet_id = :a * 3;
+INSERT INTO likes_log VALUES (:a, :b);
+INSERT INTO users VALUES (1000 + :a * :b, 'new ' || :a) ON CONFLICT DO NOTHING;
+DELETE FROM likes_log WHERE ctid = (SELECT max(ctid) FROM likes_log WHERE user_id = :b);
+"""
+
+
+def prepare(rig, copies=None):
+    rig.sql("CREATE TABLE likes_log (user_id int, tweet_id int); ALTER TABLE likes_log REPLICA IDENTITY FULL")
+    social.prepare(rig, copies or COPIES)
+    rig.sidecar.start()
+    rig.wait_live(*(copies or COPIES))
+
+
+def verify(rig, copy, **how):
+    """Asks for a run; its number."""
+    how = {"duty": 1, **how}
+    return rig.value(f"SELECT anabranch.verify(%s{''.join(f', {name} => %s' for name in how)})", (copy, *how.values()))
+
+
+def wait_ended(rig, *runs, seconds=120):
+    rig.wait_until(
+        lambda: rig.value("SELECT count(*) FROM anabranch.verification WHERE run = ANY (%s) AND state IN ('queued', 'running')", (list(runs),)) == 0,
+        f"verifications {runs}", seconds)
+
+
+def verdict(rig, run):
+    """(state, compared, differing, what else is said)"""
+    return rig.sql("SELECT state, keys_compared, differing, coalesce(reason, verdict) FROM anabranch.verifications WHERE run = %s", (run,))[0]
+
+
+def expect_equal_verdicts(rig, runs):
+    for run in runs:
+        state, _, differing, words = verdict(rig, run)
+        assert (state, differing) == ("done", 0), (run, state, words, rig.sql(
+            "SELECT class, key, expected, actual FROM anabranch.differences WHERE run = %s LIMIT 5", (run,)))
+        assert words.startswith("equal to its definition at LSN "), words
+
+
+@needs(seconds=60)
+def test_no_false_alarm_under_load(rig):
+    prepare(rig)
+    compared = 0
+    with rig.load(LOAD, clients=8):
+        while compared < COMPARISONS:
+            runs = [verify(rig, copy, mode=mode) for copy in COPIES for mode in ("full", "sketch", "full")]
+            wait_ended(rig, *runs)
+            expect_equal_verdicts(rig, runs)
+            compared += sum(verdict(rig, run)[1] for run in runs)
+    print(f"{compared} keys compared under load, no false alarm")
+    rig.expect_current(COPIES)
+    rig.sidecar.stop()
+
+
+DAMAGE = [
+    "UPDATE anabranch_data.user_activity SET anabranch_rows = anabranch_rows + 1 WHERE user_id % 101 = 1",
+    "UPDATE anabranch_data.user_activity SET anabranch_s1 = anabranch_s1 + 7 WHERE user_id % 103 = 2",
+    "INSERT INTO anabranch_data.user_activity SELECT (jsonb_populate_record(s, jsonb_build_object('user_id', -s.user_id))).* "
+    "FROM anabranch_data.user_activity AS s WHERE user_id % 109 = 4",
+    # Nothing is ever taken from these groups: a group that is missing and has rows taken from it is noticed at once.
+    "DELETE FROM anabranch_data.names WHERE part % 107 = 3",
+    "UPDATE anabranch_data.by_day SET anabranch_s1 = anabranch_s1 - 1 WHERE day % 11 = 1",
+    "UPDATE anabranch_data.tweets_by_user SET body = body || '!' WHERE tweet_id % 113 = 0",
+    "DELETE FROM anabranch_data.tweets_by_user WHERE tweet_id % 127 = 0",
+    "INSERT INTO anabranch_data.tweets_by_user SELECT user_id, -tweet_id, body, anabranch_key || '\\x00' "
+    "FROM anabranch_data.tweets_by_user WHERE tweet_id % 131 = 0",
+    "UPDATE anabranch_data.images SET anabranch_rows = anabranch_rows + 1 WHERE u = 2",
+]
+
+
+def do_damage(rig, rng, statements=DAMAGE):
+    for statement in rng.sample(statements, len(statements)):
+        rig.sql(statement)
+
+
+@needs(seconds=60)
+def test_damage_is_found_and_repaired_under_load(rig, rng):
+    prepare(rig)
+    rig.sql("INSERT INTO likes_log SELECT i % 30, i FROM generate_series(1, 300) AS i")
+    rig.wait_fresh(*COPIES)
+    with rig.load(LOAD, clients=4):
+        time.sleep(1)
+        do_damage(rig, rng)
+        found = [verify(rig, copy) for copy in COPIES]
+        wait_ended(rig, *found)
+        classes = dict(rig.sql("SELECT copy::text || ' ' || class, count(*) FROM anabranch.differences WHERE run = ANY (%s) GROUP BY 1", (found,)))
+        for expected in ["user_activity wrong", "names missing", "user_activity extra", "by_day wrong", "tweets_by_user wrong",
+                         "tweets_by_user missing", "tweets_by_user extra", "images wrong"]:
+            assert classes.get(expected), (expected, classes)
+        repairs = [rig.value("SELECT anabranch.repair(%s)", (run,)) for run in found]
+        assert None not in repairs
+        wait_ended(rig, *repairs)
+        for run in repairs:
+            state, _, _, words = verdict(rig, run)
+            assert state == "done" and (words.endswith("all of them repaired") or words.startswith("equal")), (run, state, words)
+        left = [verify(rig, copy) for copy in COPIES]
+        wait_ended(rig, *left)
+        expect_equal_verdicts(rig, left)
+    rig.expect_current(COPIES)
+    repaired = rig.sql("SELECT count(*), count(*) FILTER (WHERE repaired_at IS NULL OR repaired_lsn IS NULL) FROM anabranch.differences WHERE run = ANY (%s)", (repairs,))
+    assert repaired[0][0] > 20 and repaired[0][1] == 0, repaired
+    # Again: nothing is left, and nothing is done.
+    assert rig.value("SELECT anabranch.repair(%s)", (repairs[0],)) is None
+    rig.sidecar.stop()
+
+
+@needs(seconds=45)
+def test_exact_when_killed_at_each_step(rig, rng):
+    """A run that was cut off is taken up again, repairs are in once."""
+    prepare(rig)
+    with rig.load(LOAD):
+        for name in ["verify_slot_made", "verify_begun", "verify_proved", "verify_correction_before_commit", "verify_corrected"]:
+            do_damage(rig, rng, DAMAGE[:2])
+            rig.sidecar.kill()
+            run = verify(rig, "user_activity", repair=True)
+            rig.sidecar.start(failpoint=name)
+            assert rig.sidecar.wait(60) == -9, name
+            rig.sidecar.start()
+            wait_ended(rig, run)
+            assert verdict(rig, run)[0] == "done", (name, verdict(rig, run))
+    rig.expect_current(COPIES)
+    rig.wait_until(lambda: rig.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '%\\_verify'") == 0, "the slot to be dropped")
+    rig.sidecar.stop()
+
+
+def test_absent_standby_is_no_difference(rig):
+    """A commit that nobody sees yet is neither missing in the copy nor extra in the source."""
+    prepare(rig)
+    with hanging_commit(rig, "INSERT INTO tweets (user_id, body) SELECT 43, 'unseen' FROM generate_series(1, 100)"):
+        rig.sql("SET synchronous_commit = local")
+        rig.sql("UPDATE tweets SET body = 'seen' WHERE tweet_id < 20")
+        rig.sql("UPDATE anabranch_data.by_day SET anabranch_s1 = anabranch_s1 + 1 WHERE day = 7")
+        runs = [verify(rig, copy) for copy in COPIES if copy != "by_day"]
+        damaged = verify(rig, "by_day", repair=True)
+        wait_ended(rig, *runs, damaged)
+        expect_equal_verdicts(rig, runs)
+        assert verdict(rig, damaged)[2] == 1, verdict(rig, damaged)
+    rig.expect_current(COPIES)
+    rig.sidecar.stop()
+
+
+def test_truncate_in_the_midst(rig):
+    prepare(rig)
+    stop = time.monotonic() + 6
+    while time.monotonic() < stop:
+        run = verify(rig, "by_day")
+        rig.sql("TRUNCATE tweets")
+        rig.sql("INSERT INTO tweets (user_id, body) SELECT i, 'again' FROM generate_series(1, 100) AS i")
+        wait_ended(rig, run)
+        expect_equal_verdicts(rig, [run])
+    rig.expect_current({name: COPIES[name] for name in ("by_day",)})
+    rig.sidecar.stop()
+
+
+def test_is_asked_for_and_refused(rig):
+    """Runs queue, can be cancelled, and wait for a sidecar; what makes no sense is refused with the remedy."""
+    prepare(rig)
+    rig.sidecar.stop()
+    first, second = verify(rig, "by_day"), verify(rig, "user_activity")
+    assert rig.value("SELECT anabranch.cancel(%s)", (first,)) is True
+    assert rig.value("SELECT anabranch.cancel(%s)", (first,)) is False
+    rig.sidecar.start()
+    wait_ended(rig, second)
+    assert [verdict(rig, run)[0] for run in (first, second)] == ["cancelled", "done"]
+    one, two = (row[0] for row in rig.sql("SELECT day FROM by_day ORDER BY day LIMIT 2"))
+    keys = verify(rig, "by_day", mode="keys", keys=f'[{one}, {{"day": {two}}}, 4711]')
+    wait_ended(rig, keys)
+    assert verdict(rig, keys)[:3] == ("done", 2, 0), verdict(rig, keys)
+    bad = verify(rig, "by_day", mode="keys", keys='[{"tweets": 1}]')
+    wait_ended(rig, bad)
+    assert verdict(rig, bad)[0] == "failed" and "no column" in verdict(rig, bad)[3], verdict(rig, bad)
+    for arguments, code in [("'by_day', 'quick'", "22023"), ("'by_day', duty => 0", "22023"), ("'by_day', 'keys'", "22023"),
+                            ("'by_day', keys => '[1]'", "22023"), ("'tweets'", "42809"), ("'by_day', NULL", "22004")]:
+        assert rig.sql_error(f"SELECT anabranch.verify({arguments})").pgcode == code, arguments
+    assert rig.sql_error("SELECT anabranch.repair(4711)").pgcode == "42704"
+    rig.sql("CREATE ROLE passer_by LOGIN; GRANT USAGE ON SCHEMA public TO passer_by")
+    assert rig.sql_error("SELECT anabranch.verify('by_day')", user="passer_by").pgcode == "42501"
+    assert rig.sql_error(f"SELECT anabranch.cancel({second})", user="passer_by").pgcode == "42501"
+    rig.sql("SELECT anabranch.pause('by_day')")
+    rig.wait_for_state("by_day", "paused")
+    error = rig.sql_error("SELECT anabranch.verify('by_day')")
+    assert error.pgcode == "AN002" and "resume" in error.diag.message_hint
+    rig.sidecar.stop()
+
+
+def test_too_many_differences_are_not_repaired(rig):
+    prepare(rig)
+    rig.sql("UPDATE anabranch_data.user_activity SET anabranch_rows = anabranch_rows + 1 WHERE user_id <= 200")
+    run = verify(rig, "user_activity", repair=True)
+    wait_ended(rig, run)
+    state, _, differing, words = verdict(rig, run)
+    assert state == "failed" and differing == 200 and "anabranch.rebuild('public.user_activity')" in words, verdict(rig, run)
+    rig.sidecar.stop()
+
+
+def test_verified_by_itself(rig):
+    """Every copy in turn, the one with the oldest proof first; status says how old the proof is."""
+    prepare(rig)
+    for copy in COPIES:
+        rig.sql("SELECT anabranch.verify_every(%s, '1 s', 1)", (copy,))
+    rig.wait_until(lambda: rig.value("SELECT count(DISTINCT copy) FROM anabranch.verifications WHERE state = 'done' AND requested_by IS NULL") == len(COPIES),
+                   "a proof of each copy")
+    assert rig.value("SELECT bool_and(proved_at > now() - interval '1 min') FROM anabranch.copies")
+    for copy in COPIES:
+        rig.sql("SELECT anabranch.verify_every(%s, NULL)", (copy,))
+    rig.wait_until(lambda: rig.value("SELECT count(*) FROM anabranch.verification WHERE state IN ('queued', 'running')") == 0, "the last runs")
+    time.sleep(0.1)
+    runs = rig.value("SELECT max(run) FROM anabranch.verification")
+    asked = verify(rig, "by_day")
+    wait_ended(rig, asked)
+    assert asked == runs + 1, "and none has been begun since"
+    rig.sidecar.stop()
