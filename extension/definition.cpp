@@ -1,4 +1,4 @@
-// create_aggregate_table, in order:
+// create_aggregate_table, and the twins of copies (create_twin, alter_aggregate_table). In order:
 //
 //   1. analyse the query as the caller (query.cpp) and check expressions, columns, rights
 //   2. decide what identifies the rows of each source (table.cpp) and see that its changes are published
@@ -17,6 +17,7 @@ extern "C" {
 }
 
 #include "extension/elevated.hpp"
+#include "extension/error_codes.hpp"
 #include "extension/expressions.hpp"
 #include "extension/publication.hpp"
 #include "extension/requests.hpp"
@@ -37,6 +38,9 @@ struct Request {
   Oid schema;
   const char* name;
   Oid owner;
+  Oid twin_of = InvalidOid;       // the copy beside which it is made
+  const char* purpose = nullptr;  // of a twin
+  const char* shape = nullptr;    // what the query has to come to; nullptr: anything
 };
 
 void execute(const char* statement) {
@@ -161,10 +165,19 @@ void check_view(Oid view, TupleDesc expected) {
 
 Oid create_view(const Request& request, const char* shown, TupleDesc expected) {
   const char* name = quote_qualified_identifier(get_namespace_name(request.schema), request.name);
+  const char* statement = psprintf("CREATE VIEW %s AS SELECT * FROM (%s) AS shown WHERE false", name, shown);
   const int level = pin_settings();
-  SPI_connect();
-  execute(psprintf("CREATE VIEW %s AS SELECT * FROM (%s) AS shown WHERE false", name, shown));
-  SPI_finish();
+  if (OidIsValid(request.twin_of)) {
+    // In a schema where nobody else may make anything.
+    as_extension_owner([&] {
+      execute(statement);
+      execute(psprintf("ALTER VIEW %s OWNER TO %s", name, quote_identifier(GetUserNameFromId(request.owner, false))));
+    });
+  } else {
+    SPI_connect();
+    execute(statement);
+    SPI_finish();
+  }
   unpin_settings(level);
   const Oid view = get_relname_relid(request.name, request.schema);
   check_view(view, expected);
@@ -180,7 +193,8 @@ Datum number_array(List* numbers) {
 
 void insert_definition(const Request& request, Oid view, const char* state, const char* class_name, const char* shape,
                        const Statements& statements, const char* shown) {
-  const Oid types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+  const Oid types[] = {OIDOID,  TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+                       TEXTOID, TEXTOID, TEXTOID, OIDOID,  TEXTOID};
   Datum values[] = {ObjectIdGetDatum(view),
                     CStringGetTextDatum(state),
                     CStringGetTextDatum(class_name),
@@ -189,11 +203,15 @@ void insert_definition(const Request& request, Oid view, const char* state, cons
                     CStringGetTextDatum(request.search_path),
                     CStringGetTextDatum(statements.fold),
                     CStringGetTextDatum(statements.merge),
-                    CStringGetTextDatum(shown)};
+                    CStringGetTextDatum(shown),
+                    ObjectIdGetDatum(request.twin_of),
+                    request.purpose == nullptr ? 0 : CStringGetTextDatum(request.purpose)};
+  char nulls[] = "           ";
+  if (request.purpose == nullptr) nulls[9] = nulls[10] = 'n';
   SPI_execute_with_args(
-      "INSERT INTO anabranch.definition (copy, state, class, query, shape, search_path, fold, merge, shown_view) "
-      "VALUES ($1, $2::regclass, $3, $4, $5, $6, $7, $8, $9)",
-      lengthof(types), const_cast<Oid*>(types), values, nullptr, false, 0);
+      "INSERT INTO anabranch.definition (copy, state, class, query, shape, search_path, fold, merge, shown_view, twin_of, "
+      "purpose) VALUES ($1, $2::regclass, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+      lengthof(types), const_cast<Oid*>(types), values, nulls, false, 0);
 }
 
 void insert_source(Oid view, const Source* source, Oid shadow) {
@@ -221,7 +239,7 @@ Oid create(const Request& request) {
   identify_all_rows(&definition, request.prepare_sources);
 
   const char* class_name = definition.grouped != nullptr ? "linear" : "rows";
-  const char* state_name = unused_state_name(request.name);
+  const char* state_name = unused_state_name(OidIsValid(request.twin_of) ? get_rel_name(request.twin_of) : request.name);
   const char* state = quote_qualified_identifier("anabranch_data", state_name);
   List* shadows = NIL;
   ListCell* cell;
@@ -232,6 +250,10 @@ Oid create(const Request& request) {
   }
   CommandCounterIncrement();
   const char* shape = deparse(over_shadows(definition.top, definition.sources, shadows));
+  if (request.shape != nullptr && strcmp(shape, request.shape) != 0)
+    ereport(ERROR, (errcode(kStale), errmsg("the query of copy \"%s\" means something else now", get_rel_name(request.twin_of)),
+                    errdetail("A name in it leads to another object than when the copy was defined."),
+                    errhint("Write it anew with anabranch.alter_aggregate_table.")));
   const int level = pin_settings();
   const Statements statements = make_statements(&definition, state);
 
@@ -245,10 +267,88 @@ Oid create(const Request& request) {
     forboth(source, definition.sources, shadow, shadows)
         insert_source(view, static_cast<Source*>(lfirst(source)), lfirst_oid(shadow));
     execute(psprintf("INSERT INTO anabranch.progress (copy, state) VALUES (%u, 'waiting')", view));
-    execute("SELECT anabranch.notice_absence()");
+    if (OidIsValid(request.twin_of))
+      execute(psprintf("SELECT anabranch.give_indexes(d.state, %s::regclass) FROM anabranch.definition AS d WHERE d.copy = %u",
+                       quote_literal_cstr(state), request.twin_of));
+    else
+      execute("SELECT anabranch.notice_absence()");
   });
   tell_sidecar("create");
   return view;
+}
+
+// A name for a twin's view, where views of twins are.
+const char* unused_twin_name(Oid copy) {
+  const Oid schema = get_namespace_oid("anabranch_data", false);
+  for (int i = 1;; i++) {
+    const char* candidate = makeObjectName(get_rel_name(copy), nullptr, i == 1 ? "twin" : psprintf("twin%d", i));
+    if (!OidIsValid(get_relname_relid(candidate, schema))) return candidate;
+  }
+}
+
+// What is to stand beside a copy. `query` nullptr: of the same definition, as it was resolved then.
+Request twin_of(Oid copy, const char* query, const char* purpose) {
+  Request request = {};
+  request.schema = get_namespace_oid("anabranch_data", false);
+  request.name = unused_twin_name(copy);
+  request.twin_of = copy;
+  request.purpose = purpose;
+  request.query = query;
+  request.search_path = GetConfigOption("search_path", false, false);
+  MemoryContext caller = CurrentMemoryContext;
+  as_extension_owner([&] {
+    if (SPI_execute(psprintf("SELECT d.query, d.search_path, d.shape, c.relowner FROM anabranch.definition AS d JOIN pg_class AS c "
+                             "ON c.oid = d.copy WHERE d.copy = %u AND d.twin_of IS NULL",
+                             copy),
+                    true, 1) != SPI_OK_SELECT ||
+        SPI_processed != 1)
+      ereport(ERROR, (errcode(kWrongState), errmsg("\"%s\" is a twin itself", get_rel_name(copy)),
+                      errhint("Name the copy that it stands beside.")));
+    bool is_null;
+    request.owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &is_null));
+    if (query != nullptr) return;
+    request.query = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+    request.search_path = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+    request.shape = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3));
+  });
+  return request;
+}
+
+// As the owner, whoever asks: the definition is his.
+Oid create_as_owner(const Request& request) {
+  Oid user;
+  int context;
+  GetUserIdAndSecContext(&user, &context);
+  const int settings = NewGUCNestLevel();
+  SetUserIdAndSecContext(request.owner, context | SECURITY_RESTRICTED_OPERATION);
+  set_config_option("search_path", request.search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+  const Oid twin = create(request);
+  AtEOXact_GUC(false, settings);
+  SetUserIdAndSecContext(user, context);
+  return twin;
+}
+
+// The run that compares the two and, if asked to, swaps them.
+Datum request_replacement(Oid copy, Oid twin, const char* purpose, bool swap) {
+  const Oid types[] = {OIDOID, OIDOID, TEXTOID, BOOLOID, TEXTOID};
+  const Datum values[] = {ObjectIdGetDatum(copy), ObjectIdGetDatum(twin), CStringGetTextDatum(purpose), BoolGetDatum(swap),
+                          CStringGetTextDatum(GetUserNameFromId(GetUserId(), false))};
+  Datum run = 0;
+  as_extension_owner([&] {
+    SPI_execute_with_args("SELECT anabranch.carry_out_replace($1, $2, $3, $4, $5)", lengthof(types), const_cast<Oid*>(types),
+                          const_cast<Datum*>(values), nullptr, false, 0);
+    bool is_null;
+    run = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+  });
+  tell_sidecar("verify");
+  return run;
+}
+
+void require_ownership(Oid copy) {
+  require_control(copy);
+  if (pg_class_ownercheck(copy, GetUserId())) return;
+  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for copy \"%s\"", get_rel_name(copy)),
+                  errhint("Its query runs with the owner's rights, so only the owner may write it.")));
 }
 
 }  // namespace
@@ -257,6 +357,9 @@ Oid create(const Request& request) {
 ANABRANCH_EXPORTS_BEGIN
 extern "C" {
 PG_FUNCTION_INFO_V1(anabranch_create_aggregate_table);
+PG_FUNCTION_INFO_V1(anabranch_create_twin);
+PG_FUNCTION_INFO_V1(anabranch_rebuild);
+PG_FUNCTION_INFO_V1(anabranch_alter_aggregate_table);
 }
 ANABRANCH_EXPORTS_END
 
@@ -265,4 +368,31 @@ Datum anabranch_create_aggregate_table(PG_FUNCTION_ARGS) {
   anabranch::refuse_nulls(fcinfo, "create_aggregate_table");
   PreventCommandIfReadOnly("create_aggregate_table()");
   PG_RETURN_OID(anabranch::create(anabranch::resolve(PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1), PG_GETARG_BOOL(2))));
+}
+
+// create_twin(copy oid, query text, purpose text) -> regclass. For functions of our own, which have checked the caller.
+Datum anabranch_create_twin(PG_FUNCTION_ARGS) {
+  using namespace anabranch;
+  const char* query = PG_ARGISNULL(1) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(1));
+  PG_RETURN_OID(create_as_owner(twin_of(PG_GETARG_OID(0), query, text_to_cstring(PG_GETARG_TEXT_PP(2)))));
+}
+
+// rebuild(copy regclass) -> bigint
+Datum anabranch_rebuild(PG_FUNCTION_ARGS) {
+  using namespace anabranch;
+  refuse_nulls(fcinfo, "rebuild");
+  const Oid copy = PG_GETARG_OID(0);
+  require_control(copy);
+  const Oid twin = create_as_owner(twin_of(copy, nullptr, "rebuild"));
+  PG_RETURN_DATUM(request_replacement(copy, twin, "rebuild", true));
+}
+
+// alter_aggregate_table(copy regclass, query text, swap boolean) -> bigint
+Datum anabranch_alter_aggregate_table(PG_FUNCTION_ARGS) {
+  using namespace anabranch;
+  refuse_nulls(fcinfo, "alter_aggregate_table");
+  const Oid copy = PG_GETARG_OID(0);
+  require_ownership(copy);
+  const Oid twin = create_as_owner(twin_of(copy, text_to_cstring(PG_GETARG_TEXT_PP(1)), "alter"));
+  PG_RETURN_DATUM(request_replacement(copy, twin, "alter", PG_GETARG_BOOL(2)));
 }

@@ -67,6 +67,20 @@ void run_into(const char* statement, DestReceiver* receiver) {
   if (result < 0) elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
 }
 
+Differences differences_for(ReturnSetInfo* result, int64 kept_max) {
+  return {{receive, begin_receiving, end_receiving, end_receiving, DestTuplestore}, result->setResult, result->setDesc, 0, 0, kept_max};
+}
+
+void put_counts(ReturnSetInfo* result, const Differences& differences) {
+  Datum values[difference_columns + 2] = {};
+  bool nulls[difference_columns + 2];
+  for (int i = 0; i < difference_columns; i++) nulls[i] = true;
+  nulls[difference_columns] = nulls[difference_columns + 1] = false;
+  values[difference_columns] = Int64GetDatum(differences.compared);
+  values[difference_columns + 1] = Int64GetDatum(differences.differing);
+  tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 // The changes as changed_1, changed_2, ...; whether there are any.
 bool open_changed(Changes* changes, bytea* delta) {
   as_user(changes->copy->owner, [&] {
@@ -207,6 +221,7 @@ ArrayType* take_numbers(Corrections* corrections, MemoryContext context) {
 ANABRANCH_EXPORTS_BEGIN
 extern "C" {
 PG_FUNCTION_INFO_V1(anabranch_prove);
+PG_FUNCTION_INFO_V1(anabranch_prove_rows);
 PG_FUNCTION_INFO_V1(anabranch_correct);
 PG_FUNCTION_INFO_V1(anabranch_row_key);
 }
@@ -232,21 +247,28 @@ Datum anabranch_prove(PG_FUNCTION_ARGS) {
   arguments.keys = PG_ARGISNULL(3) ? 0 : PG_GETARG_DATUM(3);
   arguments.buckets = PG_GETARG_INT32(4);
   arguments.differences_max = PG_GETARG_INT64(5);
-  Differences differences = {{receive, begin_receiving, end_receiving, end_receiving, DestTuplestore},
-                             result->setResult,
-                             result->setDesc,
-                             0,
-                             0,
-                             arguments.differences_max};
+  Differences differences = differences_for(result, arguments.differences_max);
   prove(copy, arguments, &differences);
   SPI_finish();
-  Datum values[difference_columns + 2] = {};
-  bool nulls[difference_columns + 2];
-  for (int i = 0; i < difference_columns; i++) nulls[i] = true;
-  nulls[difference_columns] = nulls[difference_columns + 1] = false;
-  values[difference_columns] = Int64GetDatum(differences.compared);
-  values[difference_columns + 1] = Int64GetDatum(differences.differing);
-  tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+  put_counts(result, differences);
+  return static_cast<Datum>(0);
+}
+
+// prove_rows(copy oid, twin oid, differences_max bigint) -> as prove(): what two copies show, row by row.
+Datum anabranch_prove_rows(PG_FUNCTION_ARGS) {
+  InitMaterializedSRF(fcinfo, 0);
+  auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
+  SPI_connect();
+  Copy* copy = load_copy(PG_GETARG_OID(0));
+  Differences differences = differences_for(result, PG_GETARG_INT64(2));
+  const char* statement = rows_statement(copy->oid, PG_GETARG_OID(1));
+  as_user(copy->owner, [&] {
+    const int settings = pin_output_settings();
+    run_into(statement, &differences.receiver);
+    unpin_output_settings(settings);
+  });
+  SPI_finish();
+  put_counts(result, differences);
   return static_cast<Datum>(0);
 }
 

@@ -370,6 +370,27 @@ const char* bucket_condition(const Copy* copy, int buckets, const int64* chosen,
   return psprintf("%s IN (%s)", bucket_of(shape, buckets), list.c_str());
 }
 
+const char* rows_statement(Oid view, Oid other) {
+  TupleDesc columns = state_columns(view);
+  TupleDesc others = state_columns(other);
+  Text common;
+  for (int i = 0; i < columns->natts; i++) {
+    const Form_pg_attribute column = TupleDescAttr(columns, i);
+    for (int k = 0; k < others->natts; k++) {
+      const Form_pg_attribute match = TupleDescAttr(others, k);
+      if (strcmp(NameStr(column->attname), NameStr(match->attname)) == 0 && column->atttypid == match->atttypid)
+        add(common, ", ", "%s", quote_identifier(NameStr(column->attname)));
+    }
+  }
+  if (common.empty()) add(common, "", "1 AS no_common_column");
+  return psprintf(
+      "SELECT more <> 0, CASE WHEN more > 0 THEN 'extra' WHEN more < 0 THEN 'missing' END, row::jsonb, CASE WHEN more < 0 THEN "
+      "row::jsonb END, CASE WHEN more > 0 THEN row::jsonb END, NULL::text, NULL::text FROM (SELECT row, sum(side) AS more FROM ("
+      "SELECT to_jsonb(shown)::text COLLATE \"C\" AS row, 1 AS side FROM (SELECT %1$s FROM %2$s) AS shown UNION ALL "
+      "SELECT to_jsonb(shown)::text COLLATE \"C\", -1 FROM (SELECT %1$s FROM %3$s) AS shown) AS sides GROUP BY row) AS compared",
+      common.c_str(), quoted_name(view), quoted_name(other));
+}
+
 namespace {
 
 // What a counter has to be added to make `a` to `e`; either may be NULL.

@@ -54,6 +54,10 @@ const char* bucket_condition(const Copy* copy, int buckets, const int64* chosen,
 /// invalid_parameter_value for what is no such list.
 const char* keys_condition(const Copy* copy, Datum keys);
 
+/// The same of the rows that two views show, by the columns of the same name and type in both; only `expected` and `actual` of
+/// them, and the class: missing (only the second view has it, perhaps several times) or extra.
+const char* rows_statement(Oid view, Oid other);
+
 /// Corrections: what has to be merged into the copy to make of `actual` what is `expected`, for each row of the ephemeral
 /// relation wrong(number bigint, expected text, actual text), rows of the state table or NULL; in the columns of the copy's fold,
 /// then anabranch_number. Counters are corrected by their difference, which stays right whatever the stream adds meanwhile. Rows

@@ -1,4 +1,5 @@
-// What the owner of a copy asks of it: drop_aggregate_table, pause, resume, verify, repair, cancel, verify_every.
+// What the owner of a copy asks of it: drop_aggregate_table, pause, resume, verify, repair, cancel, verify_every,
+// swap, swap_back, drop_former.
 //
 // Each checks its caller here, where GetUserId() is whoever called (in a SECURITY DEFINER function it would be us), and
 // then lets a function of the catalog do the work as the extension's owner.
@@ -42,11 +43,11 @@ void tell_sidecar(const char* word) {
 namespace {
 
 // Runs a statement about the copy as the extension's owner; the OIDs in its first column are returned as a list.
-List* run_for(Oid copy, const char* function) {
+List* run_for(Oid copy, const char* function, const char* more = "") {
   List* found = NIL;
   MemoryContext caller = CurrentMemoryContext;
   as_extension_owner([&] {
-    const char* statement = psprintf("%s(%u)", function, copy);
+    const char* statement = psprintf("%s(%u%s)", function, copy, more);
     const int result = SPI_execute(statement, false, 0);
     if (result < 0) elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
     MemoryContext ours = MemoryContextSwitchTo(caller);
@@ -107,6 +108,9 @@ PG_FUNCTION_INFO_V1(anabranch_verify);
 PG_FUNCTION_INFO_V1(anabranch_repair);
 PG_FUNCTION_INFO_V1(anabranch_cancel);
 PG_FUNCTION_INFO_V1(anabranch_verify_every);
+PG_FUNCTION_INFO_V1(anabranch_swap);
+PG_FUNCTION_INFO_V1(anabranch_swap_back);
+PG_FUNCTION_INFO_V1(anabranch_drop_former);
 }
 ANABRANCH_EXPORTS_END
 
@@ -200,4 +204,33 @@ Datum anabranch_verify_every(PG_FUNCTION_ARGS) {
   ask("SELECT anabranch.carry_out_verify_every($1, $2, $3)", types, values, nulls);
   tell_sidecar("verify");
   PG_RETURN_VOID();
+}
+
+// swap(copy regclass) -> void
+Datum anabranch_swap(PG_FUNCTION_ARGS) {
+  refuse_nulls(fcinfo, "swap");
+  require_control(PG_GETARG_OID(0));
+  run_for(PG_GETARG_OID(0), "SELECT anabranch.carry_out_swap_request", ", 'alter'");
+  tell_sidecar("swap");
+  PG_RETURN_VOID();
+}
+
+// swap_back(copy regclass) -> void
+Datum anabranch_swap_back(PG_FUNCTION_ARGS) {
+  refuse_nulls(fcinfo, "swap_back");
+  require_control(PG_GETARG_OID(0));
+  run_for(PG_GETARG_OID(0), "SELECT anabranch.carry_out_swap_request", ", 'former'");
+  tell_sidecar("swap");
+  PG_RETURN_VOID();
+}
+
+// drop_former(copy regclass) -> boolean
+Datum anabranch_drop_former(PG_FUNCTION_ARGS) {
+  refuse_nulls(fcinfo, "drop_former");
+  require_control(PG_GETARG_OID(0));
+  const Oid types[] = {OIDOID};
+  const Datum values[] = {PG_GETARG_DATUM(0)};
+  const Answer dropped = ask("SELECT anabranch.carry_out_drop_former($1)", types, values);
+  tell_sidecar("drop");
+  PG_RETURN_DATUM(dropped.value);
 }

@@ -17,6 +17,8 @@ constexpr milliseconds refresh_interval = 1s;
 // While it waits for the lock on a view to show it, every live copy waits: it grows from attempt to attempt.
 constexpr milliseconds join_lock_wait_min = 20ms;
 constexpr milliseconds join_lock_wait_max = 500ms;
+// Readers of the view wait behind ours.
+constexpr milliseconds swap_lock_wait = 50ms;
 constexpr const char* slot_in_use = "55006";
 
 const CopyRow* find(const std::vector<CopyRow>& rows, uint32_t copy) {
@@ -79,6 +81,7 @@ bool Copies::refresh_due(Clock::time_point now) const {
 
 void Copies::refresh(Clock::time_point now, Lsn wal_inserted) {
   refreshed_ = now;  // before: what is done about a request may ask for another look
+  swap_twins();
   const std::vector<CopyRow> rows = session_.copies();
   log_.want(wanted_columns(rows));
   std::map<uint32_t, std::string> known;
@@ -96,6 +99,39 @@ void Copies::refresh(Clock::time_point now, Lsn wal_inserted) {
   loaded_ = true;
   let_go(wal_inserted);
   if (gone) drop_orphan_slots(session_.connection(), settings_.slot, rows);
+}
+
+// Two copies change places, at one position and between two batches: what the next batch is for is read anew.
+void Copies::swap_twins() {
+  const Result twins = session_.connection().exec("SELECT anabranch.twins_to_swap()", Parameters());
+  for (std::size_t row = 0; row < twins.rows(); ++row) {
+    const auto twin = static_cast<uint32_t>(twins.integer(row, 0));
+    try {
+      session_.begin();
+      session_.set_lock_timeout(swap_lock_wait);
+      session_.begin_batch(token_);
+      session_.connection().exec("SELECT anabranch.carry_out_swap($1::oid)", Parameters().integer(twin));
+      failpoint("swap_before_commit");
+      session_.commit();
+      failpoint("swap_committed");
+    } catch (const PgError& error) {
+      const Verdict kind = verdict(error);
+      if (kind == Verdict::reconnect || kind == Verdict::fenced) throw;
+      session_.rollback();
+      // Somebody reads it now: with the next look.
+      if (kind == Verdict::locked || kind == Verdict::retry) continue;
+      log_warning("a copy cannot be swapped", {{"copy", name(twin)}, {"error", error.message()}});
+      session_.connection().exec("SELECT anabranch.give_up_swap($1::oid, $2)",
+                                 Parameters().integer(twin).text(in_words(error)));
+      continue;
+    }
+    live_.clear();
+    for (const CopyRow& found : session_.copies()) {
+      if (found.state == "live") live_[found.oid] = Live{found, found.lsn.value_or(position_)};
+      known_[found.oid] = found.name;
+    }
+    log_info("a copy was swapped", {{"copy", name(twin)}, {"lsn", position_}});
+  }
 }
 
 void Copies::forget(uint32_t copy) {

@@ -82,6 +82,7 @@ class Copies {
 
   Lsn position_of(const Live& live) const { return std::max(live.position, position_); }
   void forget(uint32_t copy);
+  void swap_twins();
   void refresh(const CopyRow& row);
   void refresh_live(const CopyRow& row);
   void hold(const CopyRow& row);

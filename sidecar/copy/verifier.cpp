@@ -36,7 +36,7 @@ ConnectOptions verifier_options(const RunSettings& settings, const Stop& stop) {
 
 std::optional<VerificationRun> next_run(Session& session) {
   const Result result = session.connection().exec(
-      "SELECT run, copy, name, mode, repairs, duty, method FROM anabranch.next_verification()", Parameters());
+      "SELECT run, copy, name, mode, repairs, duty, method, purpose FROM anabranch.next_verification()", Parameters());
   if (result.null(0, 0)) return std::nullopt;
   VerificationRun run;
   run.run = result.integer(0, 0);
@@ -46,6 +46,7 @@ std::optional<VerificationRun> next_run(Session& session) {
   run.repairs = result.boolean(0, 4);
   run.duty = std::stod(std::string(result.text(0, 5)));
   run.method = result.optional_text(0, 6).value_or("");
+  run.purpose = result.text(0, 7);
   return run;
 }
 

@@ -37,6 +37,7 @@ constexpr milliseconds look_wait = 500ms;        // between looks at what is wai
 constexpr milliseconds read_time_max = 5s;       // of the log, while a snapshot is held
 constexpr milliseconds locked_time_max = 100ms;  // of the log, while batches are kept out
 constexpr milliseconds retry_wait = 50ms;
+constexpr milliseconds swap_wait = 100ms;
 constexpr int corrections_attempts_max = 100;
 constexpr int64_t lag_bytes_max = 64 << 20;      // further behind, a copy is not verified
 constexpr std::size_t changes_bytes_max = 64 << 20;
@@ -61,6 +62,12 @@ struct Proof {
   Lsn inserted;  // L
 };
 
+struct TwinState {
+  std::string state, reason;  // empty: there is none
+  std::optional<Lsn> lsn;     // of both, once they are level with each other
+  bool copy_lives = false, swap = false, swapped = false;
+};
+
 class Verification {
  public:
   Verification(const VerifyContext& context, Session& session, const VerificationRun& run)
@@ -79,7 +86,10 @@ class Verification {
   void read_changes(const Proof& proof);
   void read_until(Lsn position, Clock::time_point deadline, const Snapshot* snapshot);
   std::string net_changes(Consolidator& consolidator) const;
+  TwinState twin_state();
   void prove_by_twin();
+  void swap();
+  void end_twin(bool keep);
   void repair();
   bool correct();
   void end(const std::string& state, const std::string& reason);
@@ -97,14 +107,20 @@ class Verification {
 };
 
 void Verification::carry_out() {
-  log_info("verifying a copy", {{"copy", run_.name}, {"run", run_.run}, {"mode", run_.mode}});
+  const bool replaces = run_.purpose != "verify";
+  log_info(replaces ? "replacing a copy" : "verifying a copy",
+           {{"copy", run_.name}, {"run", run_.run}, {"mode", replaces ? run_.purpose : run_.mode}});
   try {
-    while (!find_copy()) wait(look_wait, "the copy is not live");
+    if (!replaces)
+      while (!find_copy()) wait(look_wait, "the copy is not live");
     if (run_.method == "twin" || !prove_in_one_pass()) prove_by_twin();
     if (run_.repairs && differing_ > 0) repair();
+    if (replaces) swap();
+    end_twin(run_.purpose == "alter");
     end("done", {});
   } catch (const Ended& ended) {
     session_.rollback();
+    end_twin(false);
     end(ended.state, ended.what());
   }
   close_log();
@@ -286,8 +302,86 @@ void Verification::read_changes(const Proof& proof) {
   read_until(proof.inserted, Clock::now() + read_time_max, &proof.snapshot);
 }
 
+// --- By a twin ------------------------------------------------------------------------------------------------------
+
+TwinState Verification::twin_state() {
+  const Result found = session_.connection().exec(
+      "SELECT state, reason, lsn, copy_lives, swap, swapped FROM anabranch.twin_state($1::bigint)",
+      Parameters().integer(run_.run));
+  return {found.optional_text(0, 0).value_or(""), found.optional_text(0, 1).value_or(""), found.optional_lsn(0, 2),
+          found.boolean(0, 3),                    found.boolean(0, 4),                    found.boolean(0, 5)};
+}
+
+// The workers fill it, and the applier takes it up, like any copy.
 void Verification::prove_by_twin() {
-  throw Ended("failed", fmt::format("its sources cannot be read within {} ms", context_.settings.verify_snapshot_max.count()));
+  Connection& connection = session_.connection();
+  note({}, "twin");
+  connection.exec("SELECT anabranch.begin_twin($1::bigint)", Parameters().integer(run_.run));
+  failpoint("verify_twin_made");
+  for (;;) {
+    const TwinState twin = twin_state();
+    if (twin.swapped) return;
+    if (twin.state.empty()) throw Ended("failed", "what was made beside the copy was dropped");
+    if (twin.state == "failed" || twin.state == "stale")
+      throw Ended("failed", fmt::format("what was made beside the copy is {}: {}", twin.state, twin.reason));
+    if (!twin.copy_lives && run_.purpose == "verify") throw Ended("failed", "the copy is no longer kept in step");
+    if (!twin.copy_lives && twin.state == "live") return;  // nothing to compare it with
+    if (!twin.lsn) {
+      wait(look_wait, fmt::format("what was made beside the copy is {}", twin.state));
+      continue;
+    }
+    if (run_.repairs) {
+      find_copy();
+      open_log();
+    }
+    try {
+      connection.exec("BEGIN ISOLATION LEVEL REPEATABLE READ");
+      const Result proved = connection.exec(
+          "SELECT lsn, compared, differing FROM anabranch.record_twin_proof($1::bigint, $2::bigint)",
+          Parameters().integer(run_.run).integer(differences_max));
+      connection.exec("COMMIT");
+      failpoint("verify_twin_proved");
+      compared_ = proved.integer(0, 1);
+      differing_ = proved.integer(0, 2);
+      if (!run_.repairs) return;
+      const Lsn position = proved.lsn(0, 0);
+      log_->start(position);
+      since_ = Consolidator();
+      since_.plan({copy_.plan(position)});
+      inside_ = false;
+      return;
+    } catch (const PgError& error) {
+      if (!connection.usable()) throw;
+      session_.rollback();
+      close_log();
+      if (!may_pass(verdict(error))) throw Ended("failed", in_words(error));
+      wait(retry_wait, error.message());
+    }
+  }
+}
+
+// Asks the applier, which has to do it between two batches. Not asked for yet: the twin stays beside the copy.
+void Verification::swap() {
+  if (!twin_state().swap) return;
+  session_.connection().exec("SELECT anabranch.request_swap($1::bigint)", Parameters().integer(run_.run));
+  failpoint("verify_swap_requested");
+  for (;;) {
+    const TwinState twin = twin_state();
+    if (twin.swapped) return;
+    if (twin.state.empty()) throw Ended("failed", "what was made beside the copy was dropped");
+    wait(swap_wait, "the copy is read without a pause");
+  }
+}
+
+void Verification::end_twin(bool keep) {
+  try {
+    session_.connection().exec("SELECT anabranch.end_twin($1::bigint, $2::boolean)",
+                               Parameters().integer(run_.run).text(keep ? "true" : "false"));
+  } catch (const PgError& error) {
+    if (!session_.connection().usable() || may_pass(verdict(error))) throw;
+    log_warning("what was made beside a copy stays",
+                {{"copy", run_.name}, {"run", run_.run}, {"error", error.message()}});
+  }
 }
 
 // --- Repairing ------------------------------------------------------------------------------------------------------

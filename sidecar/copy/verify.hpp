@@ -19,7 +19,8 @@ struct VerificationRun {
   std::string mode;  // full, sketch, keys
   bool repairs = false;
   double duty = 1;
-  std::string method;  // pass or twin, where it had been begun; else empty
+  std::string method;   // pass or twin, where it had been begun; else empty
+  std::string purpose;  // verify; or rebuild, alter: the twin is to take the copy's place
 };
 
 // References must outlive the work.

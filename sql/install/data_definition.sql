@@ -148,17 +148,18 @@ CREATE CONSTRAINT TRIGGER forget_progress AFTER DELETE ON anabranch.definition
 ALTER TABLE anabranch.definition ENABLE ALWAYS TRIGGER forget_progress;
 COMMENT ON TRIGGER forget_progress ON anabranch.definition IS 'removes what is known of a dropped copy when the transaction ends';
 
-CREATE FUNCTION anabranch.forget(copies oid[]) RETURNS void
+CREATE FUNCTION anabranch.forget(oid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  relations oid[] := ARRAY(SELECT DISTINCT s.relation FROM anabranch.definition_source AS s WHERE s.copy = ANY ($1));
+  copies    oid[] := ARRAY(SELECT d.copy FROM anabranch.definition AS d WHERE d.copy = ANY ($1) OR d.twin_of = ANY ($1));
+  relations oid[] := ARRAY(SELECT DISTINCT s.relation FROM anabranch.definition_source AS s WHERE s.copy = ANY (copies));
   gone      record;
 BEGIN
   -- Foreign keys do not cascade in a session that replays another server's commands.
-  DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = ANY ($1);
-  DELETE FROM anabranch.definition_source AS s WHERE s.copy = ANY ($1);
+  DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = ANY (copies);
+  DELETE FROM anabranch.definition_source AS s WHERE s.copy = ANY (copies);
   -- The definition goes first: the drops below fire the event trigger, and it must find nothing left to do.
-  FOR gone IN DELETE FROM anabranch.definition AS d WHERE d.copy = ANY ($1) RETURNING d.copy, d.state LOOP
+  FOR gone IN DELETE FROM anabranch.definition AS d WHERE d.copy = ANY (copies) RETURNING d.copy, d.state LOOP
     IF EXISTS (SELECT FROM pg_class WHERE oid = gone.copy) THEN
       EXECUTE format('DROP VIEW %s', gone.copy);
     END IF;

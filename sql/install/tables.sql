@@ -57,7 +57,7 @@ COMMENT ON COLUMN anabranch.heartbeat.waiting IS 'what its sidecar has been wait
 CREATE TABLE anabranch.definition (
   copy        regclass PRIMARY KEY,
   id          int GENERATED ALWAYS AS IDENTITY UNIQUE,
-  state       regclass NOT NULL UNIQUE,
+  state       regclass NOT NULL UNIQUE DEFERRABLE,
   class       text NOT NULL CHECK (class IN ('linear', 'rows')),
   query       text NOT NULL,
   shape       text NOT NULL,
@@ -66,8 +66,16 @@ CREATE TABLE anabranch.definition (
   fold        text NOT NULL,
   merge       text NOT NULL,
   shown_view  text NOT NULL,
-  created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
+  created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  twin_of     regclass,
+  purpose     text CHECK (purpose IN ('proof', 'rebuild', 'alter', 'former')),
+  swap        boolean NOT NULL DEFAULT false,
+  verify_every interval CHECK (verify_every >= interval '1 s'),
+  verify_duty float8 NOT NULL DEFAULT 0.1 CHECK (verify_duty > 0 AND verify_duty <= 1),
+  CHECK ((twin_of IS NULL) = (purpose IS NULL))
 );
+-- What has been made beside a copy to take its place, or has given it up: one at a time.
+CREATE UNIQUE INDEX definition_twin ON anabranch.definition (twin_of) WHERE purpose <> 'proof';
 COMMENT ON TABLE anabranch.definition IS 'what each copy is: its query and the statements generated from it';
 COMMENT ON COLUMN anabranch.definition.copy IS 'the view users read';
 COMMENT ON COLUMN anabranch.definition.id IS 'short number, part of names of slots and origins';
@@ -81,6 +89,11 @@ COMMENT ON COLUMN anabranch.definition.fold IS 'statement that folds changed row
 COMMENT ON COLUMN anabranch.definition.merge IS 'statement that merges partial results into the state table';
 COMMENT ON COLUMN anabranch.definition.shown_view IS 'query of the view once the copy is live';
 COMMENT ON COLUMN anabranch.definition.created_at IS 'when the copy was created';
+COMMENT ON COLUMN anabranch.definition.twin_of IS 'the copy that this one stands beside; NULL: it is a copy of its own';
+COMMENT ON COLUMN anabranch.definition.purpose IS 'of a twin: proof, to be compared and dropped; rebuild, alter: to take the copy''s place; former: has given it up';
+COMMENT ON COLUMN anabranch.definition.swap IS 'of a twin: it is to change places with the copy as soon as both are live';
+COMMENT ON COLUMN anabranch.definition.verify_every IS 'how old a proof may become before the copy is verified again; NULL: it is verified on request alone';
+COMMENT ON COLUMN anabranch.definition.verify_duty IS 'duty of those verifications';
 
 CREATE TABLE anabranch.definition_source (
   copy               regclass NOT NULL REFERENCES anabranch.definition ON DELETE CASCADE,
@@ -92,8 +105,9 @@ CREATE TABLE anabranch.definition_source (
   key                int2[] NOT NULL,
   old_rows           text NOT NULL CHECK (old_rows IN ('key', 'full')),
   column_definitions text[],
-  PRIMARY KEY (copy, ordinal),
-  UNIQUE (copy, relation)
+  -- Deferrable, as a copy and its twin change places.
+  PRIMARY KEY (copy, ordinal) DEFERRABLE,
+  UNIQUE (copy, relation) DEFERRABLE
 );
 CREATE INDEX definition_source_relation ON anabranch.definition_source (relation);
 COMMENT ON TABLE anabranch.definition_source IS 'the tables each copy reads, and which of their columns';

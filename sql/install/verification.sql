@@ -11,6 +11,10 @@ CREATE TABLE anabranch.verification (
   state         text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
   cancelled     boolean NOT NULL DEFAULT false,
   method        text CHECK (method IN ('pass', 'twin')),
+  purpose       text NOT NULL DEFAULT 'verify' CHECK (purpose IN ('verify', 'rebuild', 'alter')),
+  twin          regclass,
+  swap          boolean NOT NULL DEFAULT false,
+  swapped       boolean NOT NULL DEFAULT false,
   waiting       text,
   reason        text,
   live_since    timestamptz,
@@ -38,6 +42,10 @@ COMMENT ON COLUMN anabranch.verification.duty IS 'share of the time in which the
 COMMENT ON COLUMN anabranch.verification.state IS 'queued, running, done, failed or cancelled';
 COMMENT ON COLUMN anabranch.verification.cancelled IS 'cancel was called';
 COMMENT ON COLUMN anabranch.verification.method IS 'pass: in one statement over the sources; twin: a second copy is filled in small steps and compared';
+COMMENT ON COLUMN anabranch.verification.purpose IS 'verify; rebuild and alter: the twin takes the copy''s place when it has been compared';
+COMMENT ON COLUMN anabranch.verification.twin IS 'the twin that the copy is compared with';
+COMMENT ON COLUMN anabranch.verification.swap IS 'the twin is to take the copy''s place once it has been compared';
+COMMENT ON COLUMN anabranch.verification.swapped IS 'it has';
 COMMENT ON COLUMN anabranch.verification.waiting IS 'what it waits for';
 COMMENT ON COLUMN anabranch.verification.reason IS 'why it has failed';
 COMMENT ON COLUMN anabranch.verification.live_since IS 'of the copy when it was proved: filled anew it is another';
@@ -80,12 +88,6 @@ COMMENT ON COLUMN anabranch.difference.seen_at IS 'when it was found';
 COMMENT ON COLUMN anabranch.difference.outcome IS 'repaired; overwritten: the stream had written the row anew before; NULL: nothing was done';
 COMMENT ON COLUMN anabranch.difference.repaired_at IS 'when it was put right';
 COMMENT ON COLUMN anabranch.difference.repaired_lsn IS 'position of the copy in whose transaction it was put right';
-
-ALTER TABLE anabranch.definition
-  ADD COLUMN verify_every interval CHECK (verify_every >= interval '1 s'),
-  ADD COLUMN verify_duty float8 NOT NULL DEFAULT 0.1 CHECK (verify_duty > 0 AND verify_duty <= 1);
-COMMENT ON COLUMN anabranch.definition.verify_every IS 'how old a proof may become before the copy is verified again; NULL: it is verified on request alone';
-COMMENT ON COLUMN anabranch.definition.verify_duty IS 'duty of those verifications';
 
 -- What is asked. The functions in C check the caller and call the ones named carry_out_.
 
@@ -220,7 +222,7 @@ COMMENT ON FUNCTION anabranch.correct(oid, bigint, bytea) IS 'merges what the di
 
 -- Of several that are to be done, what was begun comes first, then what was asked for, then the copy whose proof is oldest.
 CREATE FUNCTION anabranch.next_verification(OUT run bigint, OUT copy oid, OUT name text, OUT mode text, OUT repairs boolean,
-                                            OUT duty float8, OUT method text)
+                                            OUT duty float8, OUT method text, OUT purpose text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   UPDATE anabranch.verification AS v
@@ -232,13 +234,13 @@ BEGIN
     SELECT d.copy, d.id, 'full', false, d.verify_duty, ''
     FROM anabranch.definition AS d JOIN anabranch.progress AS p ON p.copy = d.copy
     CROSS JOIN LATERAL (SELECT max(v.finished_at) FROM anabranch.verification AS v WHERE v.copy = d.copy AND v.mode <> 'keys') AS last (at)
-    WHERE p.state = 'live' AND d.verify_every IS NOT NULL
+    WHERE p.state = 'live' AND d.verify_every IS NOT NULL AND d.twin_of IS NULL
       AND coalesce(last.at < clock_timestamp() - d.verify_every, true)
     ORDER BY last.at NULLS FIRST LIMIT 1;
   END IF;
-  SELECT v.run, v.copy, v.copy::regclass::text, v.mode, v.repairs, v.duty, v.method
+  SELECT v.run, v.copy, v.copy::regclass::text, v.mode, v.repairs, v.duty, v.method, v.purpose
   INTO next_verification.run, next_verification.copy, next_verification.name, next_verification.mode, next_verification.repairs,
-       next_verification.duty, next_verification.method
+       next_verification.duty, next_verification.method, next_verification.purpose
   FROM anabranch.verification AS v
   WHERE v.state IN ('queued', 'running') ORDER BY v.state = 'queued', v.run LIMIT 1;
   IF FOUND THEN
@@ -260,7 +262,7 @@ COMMENT ON FUNCTION anabranch.note_verification(bigint, text, text) IS 'says wha
 CREATE FUNCTION anabranch.end_verification(run bigint, state text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   UPDATE anabranch.verification AS v
-  SET state = $2, reason = $3, waiting = NULL, finished_at = clock_timestamp()
+  SET state = $2, reason = coalesce(v.reason, $3), waiting = NULL, finished_at = clock_timestamp()
   WHERE v.run = $1 AND v.state = 'running'
 $$;
 COMMENT ON FUNCTION anabranch.end_verification(bigint, text, text) IS 'ends a run: done, failed or cancelled';
@@ -380,8 +382,10 @@ COMMENT ON FUNCTION anabranch.record_correction(bigint, pg_catalog.pg_lsn, bytea
   'puts right what a run has found, and notes it, in the transaction of begin_correction';
 
 CREATE VIEW anabranch.verifications AS
-SELECT v.run, v.copy, v.mode, v.state, v.method, v.repairs,
-       CASE WHEN v.compared IS NOT NULL THEN 1 ELSE 0 END AS chunks_done, 1 AS chunks_total,
+SELECT v.run, v.copy, v.purpose, v.mode, v.state, v.method, v.repairs,
+       CASE WHEN v.compared IS NOT NULL THEN greatest(fill.chunks, 1) ELSE coalesce(fill.chunks, 0) END AS chunks_done,
+       greatest(fill.chunks, ceil(fill.chunks * fill.rows_total / nullif(fill.rows, 0)), 1)::bigint AS chunks_total,
+       fill.time_left,
        v.compared AS keys_compared, v.compared / nullif(v.proof_seconds, 0) AS keys_per_second,
        v.differing, found.repaired, found.left_over,
        CASE
@@ -395,6 +399,13 @@ SELECT v.run, v.copy, v.mode, v.state, v.method, v.repairs,
        v.lsn, v.snapshot, v.waiting, v.reason, v.duty, v.keys, nullif(v.requested_by, '') AS requested_by, v.requested_at, v.started_at, v.proved_at,
        v.finished_at
 FROM anabranch.verification AS v
+LEFT JOIN LATERAL (
+  SELECT (SELECT count(*) FROM anabranch.fill_chunk AS c WHERE c.copy = p.copy) AS chunks, p.fill_rows::float8 AS rows,
+         p.fill_rows_total::float8 AS rows_total,
+         CASE WHEN p.state = 'filling' THEN pg_catalog.make_interval(
+           secs => greatest(p.fill_rows_total - p.fill_rows, 0)
+                   * (extract(epoch FROM pg_catalog.clock_timestamp() - p.fill_started_at)::float8 / nullif(p.fill_rows, 0))) END AS time_left
+  FROM anabranch.progress AS p WHERE p.copy = v.twin) AS fill ON true
 CROSS JOIN LATERAL (
   SELECT count(*) FILTER (WHERE d.outcome IS NOT NULL) AS repaired, v.differing - count(*) FILTER (WHERE d.outcome IS NOT NULL) AS left_over
   FROM anabranch.difference AS d WHERE d.run = v.run) AS found
@@ -402,6 +413,8 @@ ORDER BY v.run;
 COMMENT ON VIEW anabranch.verifications IS 'each verification: how far it is, and its verdict';
 COMMENT ON COLUMN anabranch.verifications.run IS 'number of the run';
 COMMENT ON COLUMN anabranch.verifications.copy IS 'the copy';
+COMMENT ON COLUMN anabranch.verifications.purpose IS 'verify, or rebuild or alter: then the twin takes the copy''s place';
+COMMENT ON COLUMN anabranch.verifications.time_left IS 'of the fill of a twin, estimated from its rate';
 COMMENT ON COLUMN anabranch.verifications.mode IS 'full, sketch or keys';
 COMMENT ON COLUMN anabranch.verifications.state IS 'queued, running, done, failed or cancelled';
 COMMENT ON COLUMN anabranch.verifications.method IS 'pass: in one statement over the sources; twin: by a second copy that is filled beside it';
