@@ -217,10 +217,9 @@ void wait_for_writers(const Copy* copy) {
   }
 }
 
-void replace_view(const Copy* copy, const char* query) {
-  if (SPI_execute(psprintf("CREATE OR REPLACE VIEW %s AS %s", quoted_name(copy->oid), query), false, 0) !=
-      SPI_OK_UTILITY)
-    elog(ERROR, "could not replace the view of copy %u", copy->oid);
+void replace_view(Oid copy, const char* query) {
+  if (SPI_execute(psprintf("CREATE OR REPLACE VIEW %s AS %s", quoted_name(copy), query), false, 0) != SPI_OK_UTILITY)
+    elog(ERROR, "could not replace the view of copy %u", copy);
 }
 
 // Runs `statement` with the copy as $1 and a position as $2, and raises when no row of progress was there for it.
@@ -304,6 +303,7 @@ extern "C" {
 PG_FUNCTION_INFO_V1(anabranch_fill_start);
 PG_FUNCTION_INFO_V1(anabranch_fill_chunk);
 PG_FUNCTION_INFO_V1(anabranch_show);
+PG_FUNCTION_INFO_V1(anabranch_replace_view);
 }
 ANABRANCH_EXPORTS_END
 
@@ -327,7 +327,7 @@ Datum anabranch_fill_start(PG_FUNCTION_ARGS) {
       "WHERE t.isleaf AND t.level > 0) AS leaf WHERE s.copy = $1) WHERE copy = $1",
       PG_GETARG_DATUM(2), PG_GETARG_DATUM(1));
   // What a reader of a copy filled before sees meanwhile is nothing, not a part.
-  replace_view(copy, psprintf("SELECT * FROM (%s) AS shown WHERE false", copy->shown_view));
+  replace_view(copy->oid, psprintf("SELECT * FROM (%s) AS shown WHERE false", copy->shown_view));
   Oid types[1] = {OIDOID};
   Datum values[1] = {ObjectIdGetDatum(copy->oid)};
   if (SPI_execute_with_args("DELETE FROM anabranch.fill_chunk WHERE copy = $1", 1, types, values, nullptr, false, 0) !=
@@ -393,7 +393,15 @@ Datum anabranch_show(PG_FUNCTION_ARGS) {
                   "UPDATE anabranch.progress SET state = 'live', lsn = $2, live_since = now(), changed_at = now(), "
                   "fill_slot = NULL, sqlstate = NULL, reason = NULL, failed_lsn = NULL WHERE copy = $1",
                   PG_GETARG_DATUM(1), 0);
-  replace_view(copy, copy->shown_view);
+  replace_view(copy->oid, copy->shown_view);
+  SPI_finish();
+  PG_RETURN_VOID();
+}
+
+// replace_view(copy oid, query text): gives a copy's view another query, which has its columns, or more behind them.
+Datum anabranch_replace_view(PG_FUNCTION_ARGS) {
+  SPI_connect();
+  replace_view(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
   SPI_finish();
   PG_RETURN_VOID();
 }

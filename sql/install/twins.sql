@@ -8,6 +8,11 @@ AS 'MODULE_PATHNAME', 'anabranch_create_twin';
 COMMENT ON FUNCTION anabranch.create_twin(oid, text, text) IS
   'makes a twin of a copy, as the copy''s owner; query NULL: of the same definition';
 
+CREATE FUNCTION anabranch.replace_view(copy oid, query text) RETURNS void
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_replace_view';
+COMMENT ON FUNCTION anabranch.replace_view(oid, text) IS 'gives a copy''s view another query: grants and dependants stay';
+
 -- Indexes that were added to the copy: the twin has them before it is filled. One over a column that is gone is left out.
 CREATE FUNCTION anabranch.give_indexes(from_state regclass, to_state regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -231,8 +236,8 @@ BEGIN
       fill_started_at = other.fill_started_at, live_since = other.live_since, changed_at = now()
   FROM anabranch.progress AS other
   WHERE p.copy = old_one.copy AND other.copy = new_one.copy OR p.copy = new_one.copy AND other.copy = old_one.copy;
-  EXECUTE format('CREATE OR REPLACE VIEW %s AS %s', old_one.copy, new_one.shown_view);
-  EXECUTE format('CREATE OR REPLACE VIEW %s AS %s', new_one.copy, old_one.shown_view);
+  PERFORM anabranch.replace_view(old_one.copy, new_one.shown_view);
+  PERFORM anabranch.replace_view(new_one.copy, old_one.shown_view);
   EXECUTE format('COMMENT ON TABLE %s IS %L', new_one.state, format('state of %s; written by anabranch alone', old_one.copy));
   EXECUTE format('COMMENT ON TABLE %s IS %L', old_one.state, format('state of %s; written by anabranch alone', new_one.copy));
 END

@@ -22,14 +22,16 @@ $$;
 
 SELECT is(extra('nobody_of_ours'), NULL, 'an ordinary role has nothing beyond what everybody has');
 SELECT is(extra('our_monitor'),
-  'column_definitions contents=s copies=s dead_letters=s decode findings=s misfits publishers=s snapshot_holder sources=s status=s unreadable',
+  'column_definitions contents=s copies=s dead_letters=s decode differences=s findings=s misfits publishers=s snapshot_holder sources=s status=s unreadable verifications=s',
   'anabranch_monitor reads the views');
 SELECT is(extra('our_operator'),
-  'column_definitions contents=s copies=s create_aggregate_table dead_letters=s decode findings=s import_stream misfits publishers=s snapshot_holder sources=s status=s unreadable',
+  'column_definitions contents=s copies=s create_aggregate_table dead_letters=s decode differences=s findings=s import_stream misfits publishers=s snapshot_holder sources=s status=s unreadable verifications=s',
   'anabranch_operator creates copies as well');
 SELECT is(extra('our_sidecar'),
-  'apply apply_filling begin_batch begin_copy_batch column_definitions content_work contents=s copies=s copies_to_apply dead_letters=s decode end_batch fill_chunk fill_start findings=s gather heartbeat '
-  'misfits note_content note_publisher park published_before publishers=s read_content set_aside set_copy_position show snapshot_holder sources=s start_sidecar status=s unreadable wait_for_writers',
+  'apply apply_filling begin_batch begin_copy_batch begin_correction begin_proof begin_twin carry_out_swap column_definitions content_work contents=s copies=s copies_to_apply dead_letters=s decode '
+  'differences=s end_batch end_twin end_verification fill_chunk fill_start findings=s gather give_up_swap heartbeat misfits next_verification note_content note_publisher note_verification park '
+  'published_before publishers=s read_content record_correction record_proof record_twin_proof request_swap set_aside set_copy_position show snapshot_holder sources=s start_sidecar status=s twin_state '
+  'twins_to_swap unreadable verifications=s wait_for_writers',
   'anabranch_sidecar carries out, and writes no table directly');
 SELECT is((SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname ~ '^anabranch_(monitor|operator|sidecar)$'
            AND (rolsuper OR rolcanlogin OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)), NULL,
