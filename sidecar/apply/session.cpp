@@ -120,7 +120,7 @@ std::vector<CopyRow> Session::copies() {
   const Result result = connection_.exec(
       "SELECT copy::oid, name, id, state, requested, lsn, fill_slot, class, ordinal, relation::oid AS relation, "
       "columns, named, key, "
-      "old_rows, problem FROM anabranch.copies_to_apply() ORDER BY id, ordinal",
+      "old_rows, problem, fill_duty FROM anabranch.copies_to_apply() ORDER BY id, ordinal",
       Parameters());
   enum {
     copy,
@@ -137,7 +137,8 @@ std::vector<CopyRow> Session::copies() {
     named,
     key,
     old_rows,
-    problem
+    problem,
+    fill_duty
   };
   std::vector<CopyRow> copies;
   for (std::size_t row = 0; row < result.rows(); ++row) {
@@ -152,6 +153,7 @@ std::vector<CopyRow> Session::copies() {
       found.lsn = result.optional_lsn(row, lsn);
       found.fill_slot = result.optional_text(row, fill_slot);
       found.rows_class = result.text(row, copy_class) == "rows";
+      if (!result.null(row, fill_duty)) found.fill_duty = std::stod(std::string(result.text(row, fill_duty)));
       copies.push_back(std::move(found));
     }
     if (!result.null(row, problem)) copies.back().problem = std::string(result.text(row, problem));

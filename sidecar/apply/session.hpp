@@ -31,6 +31,7 @@ struct CopyRow {
   bool rows_class = false;
   std::vector<CopySource> sources;
   std::optional<std::string> problem;  // why its owner may not read a source any more
+  double fill_duty = 1;                // share of the time in which its sources may be read
 
   CopyPlan plan(Lsn position, bool with_xid = false) const;
 };

@@ -63,6 +63,7 @@ class Creation {
   void start_fill();
   void fill();
   bool fill_one_chunk();
+  void rest(Clock::duration took);
   void catch_up_and_join();
   bool join();
   void report(bool now);
@@ -214,7 +215,17 @@ bool Creation::fill_one_chunk() {
   chunk_rows_ =
       std::clamp(static_cast<std::size_t>(static_cast<double>(chunk_rows_) * scale), chunk_rows_min, chunk_rows_max);
   stream_.run_for(duration_cast<milliseconds>(took));
+  rest(took);
   return !stream_.over();
+}
+
+// What is filled only to be compared leaves the server time for others: the stream goes on meanwhile.
+void Creation::rest(Clock::duration took) {
+  const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(took * (1 / copy_.fill_duty - 1));
+  while (!stream_.over() && Clock::now() < until) {
+    if (context_.stop.requested()) throw Interrupted();
+    stream_.turn(stream_.position());
+  }
 }
 
 void Creation::catch_up_and_join() {

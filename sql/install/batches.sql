@@ -208,12 +208,13 @@ COMMENT ON FUNCTION anabranch.unreadable(oid, oid, int2[]) IS
 CREATE FUNCTION anabranch.copies_to_apply()
 RETURNS TABLE (copy oid, name text, id int, state text, requested text, lsn pg_catalog.pg_lsn, fill_slot text, class text,
                ordinal int, relation oid, relation_name text, columns int2[], named int2[], key int2[], old_rows text,
-               problem text)
+               problem text, fill_duty float8)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT d.copy, d.copy::regclass::text, d.id, p.state, d.requested,
          CASE p.state WHEN 'live' THEN greatest(p.lsn, h.lsn) ELSE p.lsn END,
          p.fill_slot, d.class, s.ordinal, s.relation, s.relation::regclass::text, s.columns, s.named, s.key, s.old_rows,
-         anabranch.unreadable(v.relowner, s.relation, s.columns)
+         anabranch.unreadable(v.relowner, s.relation, s.columns),
+         (SELECT max(f.duty) FROM anabranch.verification AS f WHERE f.twin = d.copy AND f.state = 'running')
   FROM anabranch.definition AS d
   JOIN anabranch.progress AS p ON p.copy = d.copy
   JOIN anabranch.definition_source AS s ON s.copy = d.copy

@@ -91,6 +91,20 @@ COMMENT ON COLUMN anabranch.difference.repaired_lsn IS 'position of the copy in 
 
 -- What is asked. The functions in C check the caller and call the ones named carry_out_.
 
+CREATE FUNCTION anabranch.require_provable(copy oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  stream regclass := (SELECT s.relation FROM anabranch.definition_source AS s JOIN pg_class AS c ON c.oid = s.relation
+                      WHERE s.copy = $1 AND c.relnamespace = 'anabranch_stream'::regnamespace LIMIT 1);
+BEGIN
+  IF stream IS NOT NULL THEN
+    RAISE EXCEPTION 'copy % cannot be proved: nothing keeps the messages of stream %', $1::regclass, stream
+      USING ERRCODE = 'feature_not_supported', HINT = 'With log = "kafka" and the stream published, its topic holds them; anabranch audit proves that.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.require_provable(oid) IS 'raises feature_not_supported for a copy whose sources do not hold what it was made of';
+
 CREATE FUNCTION anabranch.carry_out_verify(copy oid, mode text, keys jsonb, duty float8, repairs boolean, requested_by text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -113,6 +127,7 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Write a list of objects by column, [{"customer": 7}], or of values where the copy has one group column, [7, 8].';
   END IF;
+  PERFORM anabranch.require_provable($1);
   IF known IS NULL OR known NOT IN ('live', 'waiting', 'filling', 'catching_up') THEN
     RAISE EXCEPTION 'copy % is %, and cannot be verified', $1::regclass, coalesce(known, 'unbound')
       USING ERRCODE = 'AN002', HINT = format('SELECT anabranch.resume(%L) first.', $1::regclass);
@@ -170,6 +185,7 @@ BEGIN
   IF $3 IS NULL OR NOT $3 > 0 OR $3 > 1 THEN
     RAISE EXCEPTION 'duty % is not a share', $3 USING ERRCODE = 'invalid_parameter_value', HINT = 'It is above 0 and 1 at most.';
   END IF;
+  PERFORM anabranch.require_provable($1);
   UPDATE anabranch.definition AS d SET verify_every = $2, verify_duty = $3 WHERE d.copy = $1;
   PERFORM anabranch.notice_absence();
 END
