@@ -67,6 +67,8 @@ struct TopicSettings {
   int replication_factor = -1;  // the broker's default
   std::chrono::milliseconds retention{std::chrono::hours(7 * 24)};
   bool create = true;  // false: a missing topic ends the run by name
+
+  bool operator==(const TopicSettings&) const = default;
 };
 
 // N partitions deleted by age; one partition; one, compacted; N, compacted.
