@@ -68,7 +68,7 @@ void show(KafkaTopicReader& reader, const TopicNames& names, const TailOptions& 
   TopicTransactionsOptions reading;
   reading.transaction_topic = names.transaction();
   reading.relation_topic = names.relation();
-  reading.message_prefix = names.prefix() + ".message.";
+  reading.message_prefix = names.message_prefix();
   reading.shown = topics_of(names, options.topics, reader);
   const TopicTail begin = find_tail(reader, names.transaction(), options.count, *reading.shown);
   if (!begin.from.valid() && !options.follow) {

@@ -12,8 +12,8 @@
 #include "sidecar/log/log_reader.hpp"
 #include "sidecar/log/topic_transactions.hpp"
 #include "sidecar/logging.hpp"
-#include "sidecar/publish/topic.pb.h"
-#include "sidecar/publish/topics.hpp"
+#include "sidecar/topic/topic.pb.h"
+#include "sidecar/topic/topic_names.hpp"
 
 namespace anabranch {
 namespace {
@@ -69,7 +69,7 @@ void KafkaLog::Impl::run(Lsn from, Stop& ending) {
     TopicTransactionsOptions wanted;
     wanted.transaction_topic = names.transaction();
     wanted.relation_topic = names.relation();
-    wanted.message_prefix = names.prefix() + ".message.";
+    wanted.message_prefix = names.message_prefix();
     wanted.always_wanted = {{"anabranch", "ddl"}};
     TopicTransactions transactions(*topics, wanted, from, options.offset);
     bool told = false;

@@ -64,16 +64,16 @@ void add_truncated(std::vector<Truncated>& all, const std::vector<Truncated>& mo
 Change change_of(const TopicRow& row, const Relation* relation) {
   Change change;
   switch (row.operation) {
-    case TopicRow::Operation::insert:
+    case RowOperation::insert:
       change.kind = Change::Kind::insert;
       break;
-    case TopicRow::Operation::update:
+    case RowOperation::update:
       change.kind = Change::Kind::update;
       break;
-    case TopicRow::Operation::remove:
+    case RowOperation::remove:
       change.kind = Change::Kind::remove;
       break;
-    case TopicRow::Operation::truncate: {
+    case RowOperation::truncate: {
       change.kind = Change::Kind::truncate;
       ChangeDetails& details = details_of(change);
       if (relation == nullptr) throw_damaged("a truncate that does not say which relation it is of");

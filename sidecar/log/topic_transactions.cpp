@@ -370,7 +370,7 @@ void TopicTransactions::add_record(const TopicRecord& record, const PartRecord& 
       return;
     }
     if (options_.everything) {
-      row_.operation = headers.op == "t" ? TopicRow::Operation::truncate : TopicRow::Operation::message;
+      row_.operation = headers.op == "t" ? RowOperation::truncate : RowOperation::message;
     } else {
       read_topic_row(value, row_);
     }

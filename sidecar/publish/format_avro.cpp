@@ -11,7 +11,7 @@
 #include "sidecar/publish/column_type.hpp"
 #include "sidecar/publish/iso_time.hpp"
 #include "sidecar/publish/json_text.hpp"
-#include "sidecar/publish/schema_frame.hpp"
+#include "sidecar/topic/schema_frame.hpp"
 
 namespace anabranch {
 namespace {

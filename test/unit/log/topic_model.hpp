@@ -1,4 +1,4 @@
-// Topics in memory, and a publisher that writes to them what sidecar/publish/topic.proto says, with the classes that
+// Topics in memory, and a publisher that writes to them what sidecar/topic/topic.proto says, with the classes that
 // protoc makes: the reader's tests share no line with the reader.
 #pragma once
 
@@ -17,7 +17,7 @@
 #include "decoder/record.pb.h"
 #include "sidecar/log/crc32c.hpp"
 #include "sidecar/log/topic_reader.hpp"
-#include "sidecar/publish/topic.pb.h"
+#include "sidecar/topic/topic.pb.h"
 
 namespace anabranch::test {
 
