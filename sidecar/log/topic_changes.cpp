@@ -10,10 +10,6 @@
 namespace anabranch {
 namespace {
 
-[[noreturn]] void throw_damaged(const std::string& what) {
-  throw LogError(LogError::Kind::damaged, what);
-}
-
 ChangeDetails& details_of(Change& change) {
   if (!change.details) change.details = std::make_unique<ChangeDetails>();
   return *change.details;
@@ -60,6 +56,10 @@ void add_truncated(std::vector<Truncated>& all, const std::vector<Truncated>& mo
 }
 
 }  // namespace
+
+void throw_damaged(const std::string& what) {
+  throw LogError(LogError::Kind::damaged, what);
+}
 
 Change change_of(const TopicRow& row, const Relation* relation) {
   Change change;

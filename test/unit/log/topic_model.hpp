@@ -118,6 +118,15 @@ struct ModelChange {
   int32_t partition = 0;
 };
 
+inline ModelChange insert(uint32_t relation, int32_t partition, const std::string& after) {
+  ModelChange change;
+  change.relation = relation;
+  change.partition = partition;
+  change.row.set_operation(topic::v1::Row::INSERT);
+  change.row.set_after(after);
+  return change;
+}
+
 class ModelPublisher {
  public:
   static constexpr int32_t partitions = 3;
