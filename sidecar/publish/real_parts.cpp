@@ -137,7 +137,7 @@ RealParts::RealParts(const RunSettings& run, const std::string& application_name
       progress(make_rdkafka_progress(access, TopicNames(settings.prefix).progress())),
       format(format_of(*run.kafka, source.database(), access)),
       clock(stop),
-      log(slot_log_options(run, application_name, stop)),
+      log(slot_log_options(run, source_options(run, application_name, stop))),
       content(source.connection(), home_options(run), run.publication, run.value_bytes_max) {}
 
 std::string random_run_id() {
