@@ -90,7 +90,7 @@ void examine_start(const Settings& settings, KafkaAccess access, std::vector<Fin
   const TopicNames names(run.kafka->prefix);
   be_patient(access);
   const auto topics = make_rdkafka_topics(access, run.kafka->topics);
-  const auto store = make_rdkafka_progress(access, names.progress());
+  const auto store = make_rdkafka_progress(access, *topics, names.progress());
   ConnectOptions options = home_options(run);
   options.application_name = "anabranch check";
   PgSource source(options, run.slot, run.source, names.prefix());

@@ -133,7 +133,7 @@ RealParts::RealParts(const RunSettings& run, const std::string& application_name
       access(access_of(run, facts.system_identifier)),
       producers(make_rdkafka_producers(access)),
       topics(make_rdkafka_topics(access, settings.topics)),
-      progress(make_rdkafka_progress(access, TopicNames(settings.prefix).progress())),
+      progress(make_rdkafka_progress(access, *topics, TopicNames(settings.prefix).progress())),
       format(format_of(*run.kafka, source.database(), access)),
       clock(stop),
       log(slot_log_options(run, source_options(run, application_name, stop))),

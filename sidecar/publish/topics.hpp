@@ -38,7 +38,6 @@ enum class TopicKind { data, single, compacted, latest };
 
 struct TopicFacts {
   int partitions = 0;
-  std::optional<int64_t> max_message_bytes;  // of the topic; nullopt: the broker does not tell us
 };
 
 // Topics as such. Throws ProducerError.
