@@ -69,8 +69,6 @@ TEST(Rows, AreFilledAndEmptiedByColumn) {
             std::string(RowBuilder().integer(1, 1).integer(2, 2).integer(4, 4)));
   EXPECT_EQ(missing, std::vector<uint32_t>{3});
   EXPECT_EQ(without_columns(row, {4}), std::string(RowBuilder().integer(1, 1)));
-  EXPECT_TRUE(has_columns(row, {1, 4}));
-  EXPECT_FALSE(has_columns(row, {1, 2}));
 }
 
 TEST(ProtobufFormat, WritesWhatTheProtoSays) {
