@@ -341,7 +341,7 @@ class File {
     text("}\n");
   }
 
-  // Row of sidecar/publish/topic.proto, with the row's own message in place of bytes.
+  // Row of sidecar/topic/topic.proto, with the row's own message in place of bytes.
   void write_change() {
     text(
         "// The value of a record.\n"

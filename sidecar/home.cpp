@@ -1,6 +1,6 @@
 #include "sidecar/home.hpp"
 
-#include "sidecar/apply/session.hpp"
+#include <utility>
 
 namespace anabranch {
 namespace {
@@ -46,16 +46,24 @@ void check_server(Connection& connection) {
   }
 }
 
-SlotLogOptions slot_log_options(const RunSettings& settings, const std::string& application_name, const Stop& stop) {
+SlotLogOptions slot_log_options(const RunSettings& settings, ConnectOptions connect) {
   SlotLogOptions options;
-  options.connect = home_options(settings);
-  options.connect.application_name = application_name;
-  options.connect.stop = &stop;
+  options.connect = std::move(connect);
   options.slot = settings.slot;
   options.publication = settings.publication;
   options.skip_origins = replication_origins(settings);
   options.queue_bytes_max = settings.queue_bytes_max;
   options.value_bytes_max = settings.value_bytes_max;
+  return options;
+}
+
+KafkaLogOptions kafka_log_options(const RunSettings& settings, Session& session) {
+  KafkaLogOptions options;
+  options.properties = settings.kafka->properties;
+  options.prefix = settings.kafka->prefix;
+  options.source = settings.source;
+  options.system_identifier = session.system_identifier(settings.source);
+  options.queue_bytes_max = settings.queue_bytes_max;
   return options;
 }
 

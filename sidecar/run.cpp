@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "sidecar/apply/applier.hpp"
 #include "sidecar/apply/copies.hpp"
@@ -27,6 +28,8 @@
 #include "sidecar/log/kafka_log.hpp"
 #include "sidecar/log/slot_log.hpp"
 #include "sidecar/logging.hpp"
+#include "sidecar/pg/slot.hpp"
+#include "sidecar/publish/make_format.hpp"
 #include "sidecar/publish/run_publisher.hpp"
 #include "sidecar/thread.hpp"
 
@@ -43,10 +46,9 @@ constexpr milliseconds halves_look_interval = 50ms;
 constexpr int fill_workers_limit = 16;
 
 Lsn confirmed_position(Connection& connection, const std::string& slot) {
-  const Result row = connection.exec("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = $1",
-                                     Parameters().text(slot));
-  if (row.rows() == 0) throw LogError(LogError::Kind::slot_missing, "replication slot \"" + slot + "\" does not exist");
-  return row.optional_lsn(0, 0).value_or(Lsn{});
+  const std::optional<SlotState> state = read_slot(connection, slot);
+  if (!state) throw LogError(LogError::Kind::slot_missing, "replication slot \"" + slot + "\" does not exist");
+  return state->confirmed;
 }
 
 class Run {
@@ -70,14 +72,14 @@ class Run {
 };
 
 std::unique_ptr<ChangeLog> Run::make_log(Session& session, const StartedSidecar& started) const {
-  if (!settings_.kafka) return std::make_unique<SlotLog>(slot_log_options(settings_, "anabranch reader", give_up_));
-  KafkaLogOptions options;
-  options.properties = settings_.kafka->properties;
-  options.prefix = settings_.kafka->prefix;
-  options.source = settings_.source;
-  options.system_identifier = session.system_identifier(settings_.source);
+  if (!settings_.kafka) {
+    ConnectOptions connect = home_options(settings_);
+    connect.application_name = "anabranch reader";
+    connect.stop = &give_up_;
+    return std::make_unique<SlotLog>(slot_log_options(settings_, std::move(connect)));
+  }
+  KafkaLogOptions options = kafka_log_options(settings_, session);
   options.offset = started.log_offset;
-  options.queue_bytes_max = settings_.queue_bytes_max;
   return std::make_unique<KafkaLog>(std::move(options));
 }
 
@@ -201,7 +203,7 @@ void run(const RunSettings& settings, const Stop& stop, const ReloadSettings& re
   if (settings.slot.empty()) throw RunError(RunError::Kind::configuration, "no slot is named");
   if (!settings.kafka) return run_applier(settings, stop, reload);
   if (settings.part == RunSettings::Part::publish) return run_publisher(settings, stop);
-  if (settings.kafka->format != "protobuf")
+  if (!feeds_copies(settings.kafka->format))
     throw RunError(RunError::Kind::configuration,
                    "copies can be fed from topics of format \"protobuf\" only: run with --only publish, or write "
                    "format = \"protobuf\" in [kafka]");

@@ -64,9 +64,10 @@ class RunError : public std::runtime_error {
 using ReloadSettings = std::function<std::optional<RunSettings>()>;
 
 // Keeps the copies in step until `stop` is requested: connects, takes the source over from a sidecar that is gone,
-// reads the log from the recorded position, applies it, fills new copies, acknowledges. A server that goes away is
-// waited for, without limit, with pauses of at most five seconds. Returns when stopped, having finished or rolled back
-// the batch under way; throws RunError.
+// reads the log from the recorded position, applies it, fills new copies, acknowledges. With RunSettings::kafka the log
+// is published as well, and the copies are fed from the topics, each in a thread of its own; RunSettings::part may
+// leave out one of the two. A server or brokers that go away are waited for, without limit, with pauses of at most five
+// seconds. Returns when stopped, having finished or rolled back the batch under way; throws RunError.
 void run(const RunSettings& settings, const Stop& stop, const ReloadSettings& reload = {});
 
 // Names of the replication origins that a run uses: the applier's, then the workers'.

@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "sidecar/host_name.hpp"
+
 namespace anabranch {
 namespace {
 
@@ -95,13 +97,11 @@ void Session::prepare() {
 
 StartedSidecar Session::start_sidecar(std::string_view source, std::string_view slot, std::string_view publication,
                                       bool kafka) {
-  std::array<char, 256> host{};
-  gethostname(host.data(), host.size() - 1);
   const Result result = connection_.exec_prepared("start_sidecar", Parameters()
                                                                        .text(source)
                                                                        .text(slot)
                                                                        .text(publication)
-                                                                       .text(host.data())
+                                                                       .text(host_name())
                                                                        .integer(getpid())
                                                                        .text(ANABRANCH_VERSION)
                                                                        .text(kafka ? "kafka" : "slot"));

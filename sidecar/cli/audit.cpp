@@ -57,7 +57,7 @@ int audit(const Settings& given) {
     AuditOptions options;
     options.transaction_topic = names.transaction();
     options.relation_topic = names.relation();
-    options.message_prefix = names.prefix() + ".message.";
+    options.message_prefix = names.message_prefix();
     auto told = began;
     options.progress = [&told](const AuditReport& report) {
       if (Clock::now() < told + progress_interval) return;

@@ -15,6 +15,7 @@
 #include "sidecar/publish/pg_source.hpp"
 #include "sidecar/publish/publisher.hpp"
 #include "sidecar/publish/rdkafka.hpp"
+#include "sidecar/publish/startup_facts.hpp"
 
 namespace anabranch {
 namespace {
@@ -89,18 +90,12 @@ void examine_start(const Settings& settings, KafkaAccess access, std::vector<Fin
   const TopicNames names(run.kafka->prefix);
   be_patient(access);
   const auto topics = make_rdkafka_topics(access, run.kafka->topics);
-  const auto store = make_rdkafka_progress(access, names.progress());
+  const auto store = make_rdkafka_progress(access, *topics, names.progress());
   ConnectOptions options = home_options(run);
   options.application_name = "anabranch check";
   PgSource source(options, run.slot, run.source, names.prefix());
   try {
-    StartupFacts facts;
-    facts.stored = store->read(run.source, ProgressStore::Reach::readable);
-    facts.cluster_id = topics->cluster_id();
-    for (const TopicPosition& position : facts.stored.topics)
-      facts.topics.push_back({position.topic, position.next_offsets, topics->ends(position.topic)});
-    if (const auto ends = topics->ends(names.transaction()); ends && !ends->empty())
-      facts.transaction_end = ends->front();
+    StartupFacts facts = facts_of_topics(store->read(run.source, ProgressStore::Reach::readable), *topics, names);
     facts.slot = run.slot;
     facts.instance = run.kafka->instance;
     facts.source = source.facts(facts.stored.progress ? facts.stored.progress->timeline : 0);

@@ -55,6 +55,8 @@ std::optional<RunSettings> reload(const CommandLine& command_line, Settings& cur
     const auto read = settings_for(command_line);
     if (read.home != current.home || read.slot != current.slot || read.publication != current.publication)
       log_warning("connection, slot and publication change with the next start only");
+    if (read.log_is_kafka != current.log_is_kafka || read.kafka != current.kafka)
+      log_warning("log and everything in [kafka] change with the next start only");
     configure_logging(read.log_level, read.log_format);
     log_info("settings reloaded", {{"file", command_line.config},
                                    {"batch_interval_max_ms", read.batch_interval_max},

@@ -45,7 +45,7 @@ struct PublisherStatus {
   Lsn published;                          // end of what is known to be in the topics
   int64_t lag_bytes = 0;                  // WAL written since, of whatever kind
   int64_t records = 0, transactions = 0;  // written since it started
-  int64_t dead_letters = 0;               // values too large for their topics
+  int64_t dead_letters = 0;               // values too large for their topics, and messages that are no rows
   milliseconds seen_age{0};
   milliseconds running_for{0};
   std::string host;

@@ -85,8 +85,7 @@ std::string publisher_lines(const PublisherStatus& publisher) {
   auto position = fmt::format("published {}, {} behind; {} in {}", publisher.published.to_string(),
                               format_bytes(publisher.lag_bytes), format_count(publisher.records, "record"),
                               format_count(publisher.transactions, "transaction"));
-  if (publisher.dead_letters > 0)
-    position += fmt::format("; {} too large", format_count(publisher.dead_letters, "value"));
+  if (publisher.dead_letters > 0) position += fmt::format("; {}", format_count(publisher.dead_letters, "dead letter"));
   return text + labelled("", position);
 }
 

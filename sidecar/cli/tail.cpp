@@ -3,7 +3,6 @@
 //   2. From there they are put together as for a copy, and printed.
 #include "sidecar/cli/tail.hpp"
 
-#include <chrono>
 #include <set>
 
 #include <fmt/format.h>
@@ -15,13 +14,10 @@
 #include "sidecar/log/topic_transactions.hpp"
 #include "sidecar/publish/format.hpp"
 #include "sidecar/publish/iso_time.hpp"
+#include "sidecar/publish/make_format.hpp"
 
 namespace anabranch {
 namespace {
-
-using namespace std::chrono_literals;
-
-constexpr auto read_wait = 500ms;
 
 // As they are called by "anabranch tail": with the prefix, or without.
 std::set<std::string> topics_of(const TopicNames& names, const std::vector<std::string>& given,
@@ -68,7 +64,7 @@ void show(KafkaTopicReader& reader, const TopicNames& names, const TailOptions& 
   TopicTransactionsOptions reading;
   reading.transaction_topic = names.transaction();
   reading.relation_topic = names.relation();
-  reading.message_prefix = names.prefix() + ".message.";
+  reading.message_prefix = names.message_prefix();
   reading.shown = topics_of(names, options.topics, reader);
   const TopicTail begin = find_tail(reader, names.transaction(), options.count, *reading.shown);
   if (!begin.from.valid() && !options.follow) {
@@ -78,7 +74,7 @@ void show(KafkaTopicReader& reader, const TopicNames& names, const TailOptions& 
   TopicTransactions transactions(reader, reading, begin.from, std::nullopt);
   Printer printer;
   for (int64_t offset = -1; options.follow || offset < begin.last_offset;) {
-    const auto piece = transactions.next(read_wait, {});
+    const auto piece = transactions.next(topic_read_wait, {});
     if (!piece) continue;
     offset = piece->log_offset;
     printer.print(*piece);
@@ -88,7 +84,7 @@ void show(KafkaTopicReader& reader, const TopicNames& names, const TailOptions& 
 }  // namespace
 
 int tail(const Settings& settings, const TailOptions& options) {
-  if (settings.kafka.format != "protobuf") {
+  if (!feeds_copies(settings.kafka.format)) {
     fmt::print(stderr,
                "kafka.format is \"{}\"; this shows topics of the format \"protobuf\" alone, others are read by "
                "what reads that format\n",

@@ -5,7 +5,7 @@
 
 #include "sidecar/cli/settings.hpp"
 #include "sidecar/log/kafka_topic_reader.hpp"
-#include "sidecar/publish/topics.hpp"
+#include "sidecar/topic/topic_names.hpp"
 
 namespace anabranch {
 

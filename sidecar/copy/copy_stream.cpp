@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "sidecar/apply/failure.hpp"
 #include "sidecar/apply/isolate.hpp"
 #include "sidecar/copy/fill_slot.hpp"
 #include "sidecar/failpoint.hpp"
+#include "sidecar/home.hpp"
 #include "sidecar/log/kafka_log.hpp"
 #include "sidecar/log/slot_log.hpp"
 
@@ -21,27 +23,6 @@ constexpr milliseconds idle_wait = 50ms;
 constexpr milliseconds hidden_wait = 20ms;
 constexpr int apply_attempts_max = 10;
 constexpr milliseconds apply_retry_wait = 100ms;
-
-SlotLogOptions log_options(const WorkerContext& context, const std::string& slot) {
-  SlotLogOptions options;
-  options.connect = worker_options(context);
-  options.slot = slot;
-  options.publication = context.settings.publication;
-  options.skip_origins = replication_origins(context.settings);
-  options.queue_bytes_max = context.settings.queue_bytes_max;
-  options.value_bytes_max = context.settings.value_bytes_max;
-  return options;
-}
-
-// The place of a copy's position is not recorded: the topics are halved for it.
-KafkaLogOptions topics_options(const WorkerContext& context) {
-  KafkaLogOptions options;
-  options.properties = context.settings.kafka->properties;
-  options.prefix = context.settings.kafka->prefix;
-  options.source = context.settings.source;
-  options.queue_bytes_max = context.settings.queue_bytes_max;
-  return options;
-}
 
 }  // namespace
 
@@ -61,9 +42,12 @@ CopyStream::CopyStream(const WorkerContext& context, Session& session, const Cop
 void CopyStream::start(bool from_topics) {
   ack_.emplace(confirmed_of(session_.connection(), slot_), position());
   if (from_topics) {
-    log_ = std::make_unique<KafkaLog>(topics_options(context_));
+    // The place of a copy's position is not recorded: the topics are halved for it.
+    log_ = std::make_unique<KafkaLog>(kafka_log_options(context_.settings, session_));
   } else {
-    log_ = std::make_unique<SlotLog>(log_options(context_, slot_));
+    SlotLogOptions options = slot_log_options(context_.settings, worker_options(context_));
+    options.slot = slot_;
+    log_ = std::make_unique<SlotLog>(std::move(options));
   }
   WantedColumns wanted;
   for (const CopySource& source : copy_.sources) wanted[source.relation] = source.columns;
@@ -73,6 +57,7 @@ void CopyStream::start(bool from_topics) {
   // Eager: it has to overtake the main applier to be taken over.
   options.size.interval_min = options.size.interval_max = 0ms;
   options.size.rows_max = context_.settings.batch_rows_max;
+  options.source = context_.settings.source;
   options.stop = &context_.stop;
   batches_.emplace(session_, *log_, scope_, options);
 }

@@ -1,32 +1,11 @@
 #include "sidecar/copy/fill_slot.hpp"
 
 #include <algorithm>
-#include <chrono>
 
 #include "sidecar/logging.hpp"
+#include "sidecar/pg/slot.hpp"
 
 namespace anabranch {
-namespace {
-
-constexpr int drop_attempts_max = 50;
-constexpr std::chrono::milliseconds drop_retry_wait{100};
-
-// What a slot says of itself.
-struct SlotState {
-  bool exists = false;
-  bool lost = false;
-  Lsn confirmed;
-};
-
-SlotState read_slot(Connection& connection, const std::string& slot) {
-  const Result result = connection.exec(
-      "SELECT confirmed_flush_lsn, coalesce(wal_status = 'lost', false) FROM pg_replication_slots WHERE slot_name = $1",
-      Parameters().text(slot));
-  if (result.rows() == 0) return {};
-  return SlotState{true, result.boolean(0, 1), result.optional_lsn(0, 0).value_or(Lsn{})};
-}
-
-}  // namespace
 
 std::string fill_slot_name(const std::string& slot, int64_t copy_id) {
   return slot + "_fill_" + std::to_string(copy_id);
@@ -38,25 +17,17 @@ void make_fill_slot(Connection& connection, const std::string& main_slot, const 
 }
 
 Lsn confirmed_of(Connection& connection, const std::string& slot) {
-  return read_slot(connection, slot).confirmed;
+  const std::optional<SlotState> state = read_slot(connection, slot);
+  return state ? state->confirmed : Lsn();
 }
 
 bool slot_keeps(Connection& connection, const std::string& slot, Lsn position) {
-  const SlotState state = read_slot(connection, slot);
-  return state.exists && !state.lost && state.confirmed <= position;
+  const std::optional<SlotState> state = read_slot(connection, slot);
+  return state && !state->lost && state->confirmed <= position;
 }
 
 void drop_fill_slot(Connection& connection, const std::string& slot, const Stop* stop) {
-  for (int attempt = 1;; ++attempt) {
-    try {
-      connection.exec("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1",
-                      Parameters().text(slot));
-      return;
-    } catch (const PgError& error) {
-      if (error.sqlstate() != "55006" || stop == nullptr || attempt >= drop_attempts_max) throw;
-      if (stop->wait(drop_retry_wait)) throw Interrupted();
-    }
-  }
+  drop_slot(connection, slot, stop);
 }
 
 void drop_orphan_slots(Connection& connection, const std::string& main_slot, const std::vector<CopyRow>& copies) {

@@ -22,9 +22,7 @@ Lsn confirmed_of(Connection& connection, const std::string& slot);
 // Whether it is there and still has everything after `position`.
 bool slot_keeps(Connection& connection, const std::string& slot, Lsn position);
 
-// Drops it, if it is there. Somebody may still read it: the walsender that used it last needs a moment to go. With
-// `stop` that is waited for, for some seconds (throws Interrupted when stopped); in the end, and without `stop` at
-// once, it is a PgError with SQLSTATE 55006.
+// Drops it, as drop_slot() does.
 void drop_fill_slot(Connection& connection, const std::string& slot, const Stop* stop = nullptr);
 
 // Drops the fill slots whose copy does not need one any more. A slot in use is left alone. `copies` are all there are.

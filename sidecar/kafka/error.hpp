@@ -9,8 +9,8 @@
 
 namespace anabranch {
 
-// A call that failed, or trouble that a client reported. The three flags are librdkafka's; at most one is set. In a
-// transaction an error with none of them is to be treated as a fatal one. No secret is ever in the text.
+// A call that failed, or trouble that a client reported. The remedy is librdkafka's. In a transaction an error
+// without one is to be treated as a fatal one. No secret is ever in the text.
 class KafkaError : public std::runtime_error {
  public:
   enum class Remedy : uint8_t {
@@ -27,7 +27,6 @@ class KafkaError : public std::runtime_error {
   // librdkafka's words, or the broker's.
   const std::string& message() const { return message_; }
   bool retriable() const { return remedy_ == Remedy::retry; }
-  bool abortable() const { return remedy_ == Remedy::abort; }
   bool fatal() const { return remedy_ == Remedy::recreate; }
 
  private:

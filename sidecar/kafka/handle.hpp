@@ -14,18 +14,13 @@ struct Deleter {
     rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
   }
   void operator()(rd_kafka_conf_t* handle) const noexcept { rd_kafka_conf_destroy(handle); }
-  void operator()(rd_kafka_topic_conf_t* handle) const noexcept { rd_kafka_topic_conf_destroy(handle); }
   void operator()(rd_kafka_topic_t* handle) const noexcept { rd_kafka_topic_destroy(handle); }
-  void operator()(rd_kafka_topic_partition_list_t* handle) const noexcept {
-    rd_kafka_topic_partition_list_destroy(handle);
-  }
   void operator()(rd_kafka_message_t* handle) const noexcept { rd_kafka_message_destroy(handle); }
   void operator()(rd_kafka_headers_t* handle) const noexcept { rd_kafka_headers_destroy(handle); }
   void operator()(rd_kafka_queue_t* handle) const noexcept { rd_kafka_queue_destroy(handle); }
   void operator()(rd_kafka_event_t* handle) const noexcept { rd_kafka_event_destroy(handle); }
   void operator()(rd_kafka_error_t* handle) const noexcept { rd_kafka_error_destroy(handle); }
   void operator()(const rd_kafka_metadata_t* handle) const noexcept { rd_kafka_metadata_destroy(handle); }
-  void operator()(rd_kafka_AdminOptions_t* handle) const noexcept { rd_kafka_AdminOptions_destroy(handle); }
   void operator()(rd_kafka_NewTopic_t* handle) const noexcept { rd_kafka_NewTopic_destroy(handle); }
   void operator()(rd_kafka_ConfigResource_t* handle) const noexcept { rd_kafka_ConfigResource_destroy(handle); }
 };
@@ -34,13 +29,11 @@ template <class T>
 using Handle = std::unique_ptr<T, Deleter>;
 
 using Configuration = Handle<rd_kafka_conf_t>;
-using TopicPartitions = Handle<rd_kafka_topic_partition_list_t>;
 using Message = Handle<rd_kafka_message_t>;
 using Headers = Handle<rd_kafka_headers_t>;
 using Queue = Handle<rd_kafka_queue_t>;
 using Event = Handle<rd_kafka_event_t>;
 using Metadata = Handle<const rd_kafka_metadata_t>;
-using AdminOptions = Handle<rd_kafka_AdminOptions_t>;
 using NewTopic = Handle<rd_kafka_NewTopic_t>;
 using ConfigResource = Handle<rd_kafka_ConfigResource_t>;
 

@@ -133,20 +133,20 @@ class LogError : public std::runtime_error {
   Kind kind_;
 };
 
-// Implementations: SlotLog. One thread calls start, next and stop; acknowledge, want and read_position may be called
-// from any.
+// Implementations: SlotLog and KafkaLog. One thread calls start, next and stop; acknowledge, want and read_position may
+// be called from any.
 class ChangeLog {
  public:
   virtual ~ChangeLog() = default;
 
   // Begins (again, after a failure) with the first transaction that ends after `from`. `from` is a recorded position P;
   // the slot's C must not be past it: LogError(gap). Nothing is acknowledged by it, `from` neither. What was queued
-  // before is dropped. Throws PgError or LogError.
+  // before is dropped. Throws PgError, KafkaError or LogError.
   virtual void start(Lsn from) = 0;
 
   // The next piece, in order; waits for it up to `wait`; nullopt when none came. A failure of the reader is thrown
-  // after all that came before it has been handed out: PgError (make a new start() from the recorded position) or
-  // LogError.
+  // after all that came before it has been handed out: PgError (make a new start() from the recorded position),
+  // KafkaError (what brokers refuse) or LogError.
   virtual std::optional<TransactionPiece> next(std::chrono::milliseconds wait) = 0;
 
   // A position up to which the log holds nothing beyond what next() has handed out. It moves with next() (also when

@@ -12,8 +12,8 @@
 #include "sidecar/log/log_reader.hpp"
 #include "sidecar/log/topic_transactions.hpp"
 #include "sidecar/logging.hpp"
-#include "sidecar/publish/topic.pb.h"
-#include "sidecar/publish/topics.hpp"
+#include "sidecar/topic/topic.pb.h"
+#include "sidecar/topic/topic_names.hpp"
 
 namespace anabranch {
 namespace {
@@ -47,14 +47,11 @@ void KafkaLog::Impl::check_source() {
   const auto bounds = topics->bounds(topic, 0);
   if (!bounds) return;
   topic::v1::Progress last;
-  for (int64_t at = std::max(bounds->first, bounds->end - progress_tail); at < bounds->end;) {
-    const TopicRead read = topics->read(topic, 0, at, bounds->end - 1, read_wait);
-    for (const TopicRecord& record : read.records)
-      if (record.key == options.source && record.has_value)
-        last.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()));
-    if (read.records.empty() && read.at_end) break;
-    at = read.next;
-  }
+  const int64_t first = std::max(bounds->first, bounds->end - progress_tail);
+  for_each_record(*topics, topic, 0, first, bounds->end, [&](const TopicRecord& record) {
+    if (record.key == options.source && record.has_value)
+      last.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()));
+  });
   topics->release(topic, 0);
   if (last.system_identifier().empty() || last.system_identifier() == options.system_identifier) return;
   throw LogError(LogError::Kind::other_system,
@@ -69,7 +66,7 @@ void KafkaLog::Impl::run(Lsn from, Stop& ending) {
     TopicTransactionsOptions wanted;
     wanted.transaction_topic = names.transaction();
     wanted.relation_topic = names.relation();
-    wanted.message_prefix = names.prefix() + ".message.";
+    wanted.message_prefix = names.message_prefix();
     wanted.always_wanted = {{"anabranch", "ddl"}};
     TopicTransactions transactions(*topics, wanted, from, options.offset);
     bool told = false;

@@ -17,10 +17,6 @@
 namespace anabranch {
 namespace {
 
-using std::chrono::milliseconds;
-
-constexpr milliseconds read_wait{500};
-
 // Step 1.
 struct Extent {
   Lsn from;                       // the audit begins after this position
@@ -92,18 +88,13 @@ class Survey {
 
 Extent survey(TopicReader& reader, const std::string& topic, TopicReader::Bounds bounds) {
   Survey survey(reader);
-  for (int64_t next = bounds.first; next < bounds.end;) {
-    const TopicRead read = reader.read(topic, 0, next, bounds.end - 1, read_wait);
-    for (const TopicRecord& record : read.records) {
-      try {
-        survey.take(read_part(record));
-      } catch (const LogError& error) {
-        throw LogError(error.kind(), fmt::format("{} (topic \"{}\", offset {})", error.what(), topic, record.offset));
-      }
+  for_each_record(reader, topic, 0, bounds.first, bounds.end, [&](const TopicRecord& record) {
+    try {
+      survey.take(read_part(record));
+    } catch (const LogError& error) {
+      throw LogError(error.kind(), fmt::format("{} (topic \"{}\", offset {})", error.what(), topic, record.offset));
     }
-    if (read.next == next && read.at_end) break;
-    next = read.next;
-  }
+  });
   return survey.extent;
 }
 
@@ -111,20 +102,15 @@ Extent survey(TopicReader& reader, const std::string& topic, TopicReader::Bounds
 void check_rest(TopicReader& reader, const std::string& topic, int32_t partition, int64_t end, Lsn from, Lsn last) {
   const auto bounds = reader.bounds(topic, partition);
   if (!bounds) throw LogError(LogError::Kind::gap, fmt::format("topic \"{}\" does not exist any more", topic));
-  for (int64_t next = std::max(end, bounds->first); next < bounds->end;) {
-    const TopicRead read = reader.read(topic, partition, next, bounds->end - 1, read_wait);
-    for (const TopicRecord& record : read.records) {
-      const auto lsn = Lsn::parse(record.headers.lsn);
-      // In a partition that no audited transaction has named there may be rows of those before.
-      // So may rows that existed, which have come to the last transaction meanwhile.
-      if (lsn && (*lsn > last || (*lsn == last && record.headers.op == "r") || (end < 0 && *lsn <= from))) continue;
-      throw LogError(LogError::Kind::damaged,
-                     fmt::format("the record at offset {} belongs to no transaction (topic \"{}\", partition {})",
-                                 record.offset, topic, partition));
-    }
-    if (read.next == next && read.at_end) break;
-    next = read.next;
-  }
+  for_each_record(reader, topic, partition, std::max(end, bounds->first), bounds->end, [&](const TopicRecord& record) {
+    const auto lsn = Lsn::parse(record.headers.lsn);
+    // In a partition that no audited transaction has named there may be rows of those before.
+    // So may rows that existed, which have come to the last transaction meanwhile.
+    if (lsn && (*lsn > last || (*lsn == last && record.headers.op == "r") || (end < 0 && *lsn <= from))) return;
+    throw LogError(LogError::Kind::damaged,
+                   fmt::format("the record at offset {} belongs to no transaction (topic \"{}\", partition {})",
+                               record.offset, topic, partition));
+  });
   reader.release(topic, partition);
 }
 
@@ -152,7 +138,7 @@ AuditReport audit_topics(TopicReader& reader, const AuditOptions& options) {
   TopicTransactions transactions(reader, topics, extent.from, extent.offset);
   report.offset = extent.offset.value_or(bounds->first - 1);
   while (report.offset < extent.last) {
-    const auto piece = transactions.next(read_wait, {});
+    const auto piece = transactions.next(topic_read_wait, {});
     if (!piece) {
       // The records at `from` itself may be the only ones.
       if (transactions.read_to() > extent.last) break;

@@ -10,10 +10,6 @@
 namespace anabranch {
 namespace {
 
-[[noreturn]] void throw_damaged(const std::string& what) {
-  throw LogError(LogError::Kind::damaged, what);
-}
-
 ChangeDetails& details_of(Change& change) {
   if (!change.details) change.details = std::make_unique<ChangeDetails>();
   return *change.details;
@@ -61,19 +57,23 @@ void add_truncated(std::vector<Truncated>& all, const std::vector<Truncated>& mo
 
 }  // namespace
 
+void throw_damaged(const std::string& what) {
+  throw LogError(LogError::Kind::damaged, what);
+}
+
 Change change_of(const TopicRow& row, const Relation* relation) {
   Change change;
   switch (row.operation) {
-    case TopicRow::Operation::insert:
+    case RowOperation::insert:
       change.kind = Change::Kind::insert;
       break;
-    case TopicRow::Operation::update:
+    case RowOperation::update:
       change.kind = Change::Kind::update;
       break;
-    case TopicRow::Operation::remove:
+    case RowOperation::remove:
       change.kind = Change::Kind::remove;
       break;
-    case TopicRow::Operation::truncate: {
+    case RowOperation::truncate: {
       change.kind = Change::Kind::truncate;
       ChangeDetails& details = details_of(change);
       if (relation == nullptr) throw_damaged("a truncate that does not say which relation it is of");

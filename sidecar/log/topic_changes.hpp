@@ -2,12 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "sidecar/log/change_log.hpp"
 #include "sidecar/log/topic_record.hpp"
 
 namespace anabranch {
+
+// LogError(damaged): what no publisher writes.
+[[noreturn]] void throw_damaged(const std::string& what);
 
 // A change with its number within its transaction.
 struct NumberedChange {

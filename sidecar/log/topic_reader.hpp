@@ -44,4 +44,20 @@ class TopicReader {
   virtual void release(const std::string& topic, int32_t partition) = 0;
 };
 
+// How long one read waits for its first record, where nobody else is waiting.
+inline constexpr std::chrono::milliseconds topic_read_wait{500};
+
+// Calls body(record) for every committed record with an offset in [first, end), in order. Waits for brokers that are
+// away; ends where there is nothing committed any more. Throws what read() and `body` throw.
+template <typename Body>
+void for_each_record(TopicReader& reader, const std::string& topic, int32_t partition, int64_t first, int64_t end,
+                     Body body) {
+  for (int64_t next = first; next < end;) {
+    const TopicRead read = reader.read(topic, partition, next, end - 1, topic_read_wait);
+    for (const TopicRecord& record : read.records) body(record);
+    if (read.next == next && read.at_end) return;
+    next = read.next;
+  }
+}
+
 }  // namespace anabranch

@@ -6,7 +6,8 @@
 #include <fmt/format.h>
 
 #include "sidecar/log/record_fields.hpp"
-#include "sidecar/publish/schema_frame.hpp"
+#include "sidecar/topic/schema_frame.hpp"
+#include "sidecar/topic/topic_fields.hpp"
 
 namespace anabranch {
 namespace {
@@ -181,7 +182,7 @@ PartRecord read_part(const TopicRecord& record) {
 }
 
 void read_topic_row(std::string_view value, TopicRow& row) {
-  row.operation = TopicRow::Operation::unknown;
+  row.operation = RowOperation{};
   row.before_kind = BeforeKind::none;
   row.before = row.after = {};
   row.leaf = 0;
@@ -196,7 +197,7 @@ void read_topic_row(std::string_view value, TopicRow& row) {
   read_fields(without_schema_frame(value), "Row", [&](const Field& field) {
     switch (field.number) {
       case 1:
-        row.operation = enum_of(field, TopicRow::Operation::message);
+        row.operation = enum_of(field, RowOperation::message);
         break;
       case 2:
         row.before_kind = enum_of(field, BeforeKind::full);
@@ -230,7 +231,7 @@ void read_topic_row(std::string_view value, TopicRow& row) {
         break;
     }
   });
-  if (row.operation == TopicRow::Operation::unknown) throw_damaged("a row without an operation");
+  if (row.operation == RowOperation{}) throw_damaged("a row without an operation");
 }
 
 FragmentPlace read_fragment_header(std::string_view text) {

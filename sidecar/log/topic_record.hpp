@@ -1,4 +1,4 @@
-// What stands in the topics of a published source (sidecar/publish/topic.proto), as views: the reader's side.
+// What stands in the topics of a published source (sidecar/topic/topic.proto), as views: the reader's side.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include "sidecar/log/change_log.hpp"
 #include "sidecar/log/record.hpp"
+#include "sidecar/topic/row_operation.hpp"
 
 namespace anabranch {
 
@@ -35,9 +36,6 @@ struct SpanRecord {
   std::vector<uint64_t> relations;  // fingerprints; empty in a topic of messages
 };
 
-// The format of Part.format that this version reads.
-inline constexpr uint32_t topic_format = 1;
-
 // A record of the transaction topic: a transaction, a part of one, or a position.
 struct PartRecord {
   Lsn end_lsn;           // of the whole transaction
@@ -60,18 +58,9 @@ struct PartRecord {
   bool is_position() const { return part == 0 && !begin && !end && !content && spans.empty(); }
 };
 
-// The value of a data record. Operation is Row.Operation in topic.proto: the numbers are there for good.
+// The value of a data record.
 struct TopicRow {
-  enum class Operation : uint8_t {
-    unknown = 0,
-    insert = 1,
-    update = 2,
-    remove = 3,
-    truncate = 4,
-    read = 5,
-    message = 6
-  };
-  Operation operation = Operation::unknown;
+  RowOperation operation{};  // always one of them after read_topic_row()
   BeforeKind before_kind = BeforeKind::none;
   std::string_view before, after;
   std::vector<uint32_t> unchanged;

@@ -7,7 +7,6 @@
 namespace anabranch {
 namespace {
 
-constexpr std::chrono::milliseconds read_wait{500};
 constexpr int end_waits_max = 60;  // a broker that has just committed shows it within moments
 
 }  // namespace
@@ -32,7 +31,7 @@ bool TopicRelations::read_on() {
     if (!bounds) throw LogError(LogError::Kind::gap, fmt::format("topic \"{}\" does not exist", topic_));
     next_ = bounds->first;
   }
-  const TopicRead read = reader_.read(topic_, 0, next_, std::numeric_limits<int64_t>::max() - 1, read_wait);
+  const TopicRead read = reader_.read(topic_, 0, next_, std::numeric_limits<int64_t>::max() - 1, topic_read_wait);
   next_ = read.next;
   for (const TopicRecord& record : read.records) {
     if (!record.has_value) continue;

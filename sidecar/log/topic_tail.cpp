@@ -6,7 +6,6 @@
 namespace anabranch {
 namespace {
 
-constexpr std::chrono::milliseconds read_wait{500};
 // Of the transaction topic; each that was not enough makes the next so many times as long.
 constexpr int64_t window_records = 256;
 constexpr int64_t window_growth = 4;
@@ -52,12 +51,8 @@ TopicTail find_tail(TopicReader& reader, const std::string& transaction_topic, u
   for (int64_t size = window_records;; size *= window_growth) {
     const int64_t begin = std::max(bounds->first, bounds->end - size);
     Window window(count, topics);
-    for (int64_t next = begin; next < bounds->end;) {
-      const TopicRead read = reader.read(transaction_topic, 0, next, bounds->end - 1, read_wait);
-      for (const TopicRecord& record : read.records) window.take(read_part(record));
-      if (read.next == next && read.at_end) break;
-      next = read.next;
-    }
+    for_each_record(reader, transaction_topic, 0, begin, bounds->end,
+                    [&](const TopicRecord& record) { window.take(read_part(record)); });
     const TopicTail tail = window.tail();
     if (begin == bounds->first || (tail.count >= count && tail.from.valid())) return tail;
   }

@@ -13,7 +13,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds read_wait{500};
 // A partition that ends before what the transaction topic names: the brokers may show a commit in one topic before the
 // other, for moments.
 constexpr int end_waits_max = 120;
@@ -24,10 +23,6 @@ constexpr int64_t halve_until = 200;
 
 std::string place_of(const std::string& topic, int32_t partition, int64_t offset) {
   return fmt::format("topic \"{}\", partition {}, offset {}", topic, partition, offset);
-}
-
-[[noreturn]] void throw_damaged(const std::string& what) {
-  throw LogError(LogError::Kind::damaged, what);
 }
 
 // The same error with the place it concerns.
@@ -118,7 +113,7 @@ int64_t TopicTransactions::halve(TopicReader::Bounds bounds) {
 // The first record from `offset` to `last`, if there is one; `read` keeps its bytes.
 std::optional<TopicRecord> TopicTransactions::first_at(int64_t offset, int64_t last, TopicRead& read) {
   while (offset <= last) {
-    read = reader_.read(options_.transaction_topic, 0, offset, last, read_wait);
+    read = reader_.read(options_.transaction_topic, 0, offset, last, topic_read_wait);
     if (!read.records.empty()) return read.records.front();
     if (read.at_end) break;
     offset = read.next;
@@ -319,7 +314,7 @@ NumberedChanges TopicTransactions::read_span(const SpanRecord& span, const PartR
   bool first = false;
   int64_t next = begin_of(span, first);
   for (int end_waits = 0; next <= span.last_offset;) {
-    const TopicRead read = reader_.read(span.topic, span.partition, next, span.last_offset, read_wait);
+    const TopicRead read = reader_.read(span.topic, span.partition, next, span.last_offset, topic_read_wait);
     if (!read.records.empty()) piece.storage.push_back(read.storage);
     for (const TopicRecord& record : read.records) {
       if (record.offset < span.first_offset) {
@@ -370,7 +365,7 @@ void TopicTransactions::add_record(const TopicRecord& record, const PartRecord& 
       return;
     }
     if (options_.everything) {
-      row_.operation = headers.op == "t" ? TopicRow::Operation::truncate : TopicRow::Operation::message;
+      row_.operation = headers.op == "t" ? RowOperation::truncate : RowOperation::message;
     } else {
       read_topic_row(value, row_);
     }

@@ -8,14 +8,12 @@
 #include <libpq-fe.h>
 
 #include "sidecar/pg/connect_parameters.hpp"
+#include "sidecar/pg/epoch.hpp"
 
 namespace anabranch {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Seconds from 1970-01-01 to 2000-01-01, where PostgreSQL's clock starts.
-constexpr int64_t postgres_epoch_s = 946'684'800;
 
 // Message types and sizes of the streaming replication protocol, there for good.
 constexpr char type_data = 'w', type_keepalive = 'k', type_status = 'r';
@@ -140,7 +138,7 @@ void ReplicationStream::send_status(Lsn received, Lsn flushed, bool reply_reques
   received_ = std::max({received_, received, flushed_});
   const auto now =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()) -
-      std::chrono::seconds(postgres_epoch_s);
+      std::chrono::microseconds(micros_to_postgres_epoch);
   char message[status_size];
   message[0] = type_status;
   char* at = write_int64(message + 1, received_.value());

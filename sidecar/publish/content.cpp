@@ -41,6 +41,12 @@ uint64_t shape_of(const PublishedTable& table) {
   return stable_hash(fmt::format("{}|{}", text, table.key_shape)) | 1;
 }
 
+// The table, and whether republish asked. `Named` has both.
+template <typename Named>
+std::pair<uint32_t, bool> key_of(const Named& named) {
+  return {named.relation, named.request != 0};
+}
+
 }  // namespace
 
 struct Content::Job {
@@ -54,7 +60,7 @@ struct Content::Job {
   std::unique_ptr<ContentWindow> window;
   std::optional<ContentChunk> chunk;
 
-  Key key() const { return {progress.relation, progress.request != 0}; }
+  Key key() const { return key_of(progress); }
   void drop_chunk() {
     ordered = false;
     window.reset();
@@ -70,7 +76,7 @@ Content::~Content() = default;
 void Content::start(const std::vector<ContentProgress>& recorded, const std::string& system_identifier,
                     uint32_t timeline) {
   stop();
-  for (const ContentProgress& progress : recorded) recorded_[{progress.relation, progress.request != 0}] = progress;
+  for (const ContentProgress& progress : recorded) recorded_[key_of(progress)] = progress;
   system_identifier_ = system_identifier;
   timeline_ = timeline;
 }
@@ -80,7 +86,7 @@ void Content::stop() noexcept {
   job_.reset();
   recorded_.clear();
   // Whether they are through, what is recorded will say.
-  for (const ContentReport& report : finished_) noted_.erase({report.relation, report.request != 0});
+  for (const ContentReport& report : finished_) noted_.erase(key_of(report));
   finished_.clear();
   has_looked_ = false;
 }
@@ -129,7 +135,7 @@ ContentMode Content::mode_of(const std::string& table) const {
 
 // Whether the rows of a table are still to be read, or asked for.
 bool Content::is_wanted(const ContentTable& table) const {
-  const Key key{table.relation, table.request != 0};
+  const Key key = key_of(table);
   const auto found = recorded_.find(key);
   const ContentProgress* progress = found == recorded_.end() ? nullptr : &found->second;
   if (table.request != 0)
@@ -150,6 +156,15 @@ bool Content::is_wanted(const ContentTable& table) const {
       return false;
   }
   return false;
+}
+
+// How far the rows of a table have been read, where that has begun and is not through; otherwise nullptr.
+const ContentProgress* Content::under_way(const ContentTable& table) const {
+  const auto found = recorded_.find(key_of(table));
+  if (found == recorded_.end()) return nullptr;
+  const ContentProgress& progress = found->second;
+  const bool is_running = progress.request == table.request && progress.state == ContentProgress::State::running;
+  return is_running ? &progress : nullptr;
 }
 
 void Content::look(Batch& batch) {
@@ -177,7 +192,7 @@ void Content::look(Batch& batch) {
   }
   // What was recorded before a crash, and not told.
   for (const ContentTable& table : tables) {
-    const Key key{table.relation, table.request != 0};
+    const Key key = key_of(table);
     const auto found = recorded_.find(key);
     if (found == recorded_.end() || found->second.request != table.request || noted_.contains(key) ||
         found->second.state == ContentProgress::State::running || is_wanted(table))
@@ -191,10 +206,7 @@ void Content::choose(const std::vector<ContentTable>& tables) {
   const ContentTable* chosen = nullptr;
   // What is under way comes first, then what somebody waits for.
   const auto rank = [&](const ContentTable& table) {
-    const auto found = recorded_.find({table.relation, table.request != 0});
-    const bool running = found != recorded_.end() && found->second.request == table.request &&
-                         found->second.state == ContentProgress::State::running;
-    return running ? 0 : table.request != 0 ? 1 : 2;
+    return under_way(table) != nullptr ? 0 : table.request != 0 ? 1 : 2;
   };
   for (const ContentTable& table : tables)
     if (is_wanted(table) && !(table.cancelled && table.request == 0 && rank(table) != 0) &&
@@ -206,10 +218,8 @@ void Content::choose(const std::vector<ContentTable>& tables) {
 void Content::begin(const ContentTable& table) {
   job_ = std::make_unique<Job>();
   ContentProgress& progress = job_->progress;
-  const auto found = recorded_.find({table.relation, table.request != 0});
-  const bool goes_on = found != recorded_.end() && found->second.request == table.request &&
-                       found->second.state == ContentProgress::State::running;
-  if (goes_on) progress = found->second;
+  const ContentProgress* recorded = under_way(table);
+  if (recorded != nullptr) progress = *recorded;
   progress.relation = table.relation;
   progress.request = table.request;
   progress.table = table.name;
@@ -218,7 +228,7 @@ void Content::begin(const ContentTable& table) {
   job_->rows_max = std::min(settings_.chunk_rows_min, settings_.chunk_rows_max);
   job_->waited = progress.next_key.has_value();
   noted_.erase(job_->key());
-  log_info(goes_on ? "going on to publish the rows of a table" : "publishing the rows of a table",
+  log_info(recorded != nullptr ? "going on to publish the rows of a table" : "publishing the rows of a table",
            {{"table", table.name}, {"request", static_cast<int64_t>(table.request)}});
   note(report_of(progress, job_->waited ? "" : "waiting for transactions that have written to the table"));
 }
@@ -317,13 +327,13 @@ void Content::finish(Batch& batch, ContentProgress::State state, const std::stri
 }
 
 void Content::record(Batch& batch, const ContentProgress& progress) {
-  recorded_[{progress.relation, progress.request != 0}] = progress;
+  recorded_[key_of(progress)] = progress;
   batch.write_content(content_key(settings_.source, progress), write_content_progress(progress));
 }
 
 void Content::forget(Batch& batch, const ContentProgress& progress) {
-  recorded_.erase({progress.relation, progress.request != 0});
-  failed_.erase({progress.relation, progress.request != 0});
+  recorded_.erase(key_of(progress));
+  failed_.erase(key_of(progress));
   batch.write_content(content_key(settings_.source, progress), std::nullopt);
 }
 
@@ -357,13 +367,13 @@ ContentReport Content::report_of(const ContentProgress& progress, const std::str
   report.rows_read = progress.rows_read;
   if (job_) report.rows_expected = job_->rows_expected;
   report.restarts = progress.restarts;
-  report.continues = noted_.contains({progress.relation, progress.request != 0});
+  report.continues = noted_.contains(key_of(progress));
   return report;
 }
 
 void Content::note(const ContentReport& report) {
   source_.note(report);
-  noted_.insert({report.relation, report.request != 0});
+  noted_.insert(key_of(report));
 }
 
 }  // namespace anabranch

@@ -7,9 +7,8 @@
 //      it: every transaction visible in S ends at or before L. By rule V whatever was published before the window
 //      opened is visible in S.
 //   3. Between two units at a position P >= L the chunk takes its place: all that S shows is in the topics by then. A
-//   row
-//      that was changed by a transaction that S does not show, and that is in the topics, is left out; unless all its
-//      changes left large values unsent: then the row stands there as these changes made it.
+//      row that was changed by a transaction that S does not show, and that is in the topics, is left out; unless all
+//      its changes left large values unsent: then the row stands there as these changes made it.
 //   4. The chunk's records, the Part that names them and the key to go on behind stand in one Kafka transaction.
 // So at P what was read is what the table held after the transactions up to P, and no read record comes after a newer
 // change of its key. Nothing waits for a chunk. A description of the table that differs from the one before begins it
@@ -146,6 +145,7 @@ class Content {
   void look(Batch& batch);
   void choose(const std::vector<ContentTable>& tables);
   bool is_wanted(const ContentTable& table) const;
+  const ContentProgress* under_way(const ContentTable& table) const;
   void begin(const ContentTable& table);
   void begin_anew();
   void order();

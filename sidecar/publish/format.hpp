@@ -10,14 +10,9 @@
 #include <vector>
 
 #include "sidecar/log/change_log.hpp"
+#include "sidecar/topic/row_operation.hpp"
 
 namespace anabranch {
-
-// What a data record says has happened: the numbers of Row.Operation in topic.proto, there for good.
-enum class RowOperation : uint8_t { insert = 1, update = 2, remove = 3, truncate = 4, read = 5, message = 6 };
-
-// Value of the header "op": one letter.
-char operation_letter(RowOperation operation);
 
 // The transaction a change belongs to.
 struct PublishedUnit {

@@ -9,9 +9,8 @@
 #include "sidecar/publish/avro_writer.hpp"
 #include "sidecar/publish/change_rows.hpp"
 #include "sidecar/publish/column_type.hpp"
-#include "sidecar/publish/iso_time.hpp"
-#include "sidecar/publish/json_text.hpp"
-#include "sidecar/publish/schema_frame.hpp"
+#include "sidecar/publish/debezium_envelope.hpp"
+#include "sidecar/topic/schema_frame.hpp"
 
 namespace anabranch {
 namespace {
@@ -88,7 +87,7 @@ class AvroRelation : public RelationFormat {
     const char letter = operation_letter(change.operation);
     append_avro_bytes(out, std::string_view(&letter, 1));
     append_avro_long(out, union_value);
-    append_avro_long(out, milliseconds(unit.commit_time));
+    append_avro_long(out, debezium::milliseconds_since_1970(unit.commit_time));
     write_transaction(unit, change, out);
     write_gaps(change.before_gaps, overflowed_before_, out);
     write_gaps(change.after_gaps, overflowed_after_, out);
@@ -114,17 +113,14 @@ class AvroRelation : public RelationFormat {
     bool nullable;
   };
 
-  static int64_t milliseconds(int64_t commit_time) { return (commit_time + micros_to_postgres_epoch) / 1'000; }
-
   void write_before(const PublishedChange& change, std::string& out) {
-    const bool shown = change.before_kind == BeforeKind::full ||
-                       (change.operation == RowOperation::remove && change.before_kind == BeforeKind::key);
+    const bool shown = debezium::shows_before(change);
     append_avro_long(out, shown ? union_value : union_null);
     if (shown) write_row(&ChangeRows::before, overflowed_before_, out);
   }
 
   void write_after(const PublishedChange& change, std::string& out) {
-    const bool shown = change.operation != RowOperation::remove && change.operation != RowOperation::truncate;
+    const bool shown = debezium::shows_after(change);
     append_avro_long(out, shown ? union_value : union_null);
     if (shown) write_row(&ChangeRows::after, overflowed_after_, out);
   }
@@ -168,12 +164,9 @@ class AvroRelation : public RelationFormat {
       case ColumnType::float8:
         append_avro_double(out, field.value);
         break;
-      case ColumnType::date: {
-        const bool is_infinite =
-            number == std::numeric_limits<int32_t>::max() || number == std::numeric_limits<int32_t>::min();
-        append_avro_long(out, is_infinite ? number : number + days_to_postgres_epoch);
+      case ColumnType::date:
+        append_avro_long(out, debezium::days_since_1970(static_cast<int32_t>(number)));
         break;
-      }
       case ColumnType::timestamp:
       case ColumnType::timestamptz: {
         int64_t since_1970;
@@ -195,18 +188,15 @@ class AvroRelation : public RelationFormat {
     append_avro_long(out, static_cast<int64_t>(value));
   }
 
-  // The fields of Source, in the schema's order; `sequence` as in debezium-json.
+  // The fields of Source, in the schema's order.
   void write_source(const PublishedUnit& unit, const PublishedChange& change, std::string& out) {
     out += source_;
-    append_avro_long(out, milliseconds(unit.commit_time));
-    append_avro_bytes(out, change.operation == RowOperation::read ? "true" : "false");
+    append_avro_long(out, debezium::milliseconds_since_1970(unit.commit_time));
+    append_avro_bytes(out, debezium::snapshot_text(change));
     out += database_;
     append_avro_long(out, union_value);
-    scratch_ = "[\"";
-    append_number(scratch_, unit.end_lsn.value());
-    scratch_ += "\",\"";
-    append_number(scratch_, change.number);
-    scratch_ += "\"]";
+    scratch_.clear();
+    debezium::append_sequence(scratch_, unit, change, "\"");
     append_avro_bytes(out, scratch_);
     out += table_;
     append_optional(out, unit.xid);
@@ -220,9 +210,7 @@ class AvroRelation : public RelationFormat {
     append_avro_long(out, unit.xid == 0 ? union_null : union_value);
     if (unit.xid == 0) return;
     scratch_.clear();
-    append_number(scratch_, unit.xid);
-    scratch_ += ':';
-    append_number(scratch_, unit.end_lsn.value());
+    debezium::append_transaction_id(scratch_, unit);
     append_avro_bytes(out, scratch_);
     append_avro_long(out, static_cast<int64_t>(change.number));
     append_avro_long(out, static_cast<int64_t>(change.number));

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "sidecar/publish/change_rows.hpp"
-#include "sidecar/publish/iso_time.hpp"
+#include "sidecar/publish/debezium_envelope.hpp"
 #include "sidecar/publish/json_text.hpp"
 
 namespace anabranch {
@@ -58,7 +58,7 @@ class DebeziumJsonRelation : public RelationFormat {
     out += ",\"op\":\"";
     out += operation_letter(change.operation);
     out += "\",\"ts_ms\":";
-    append_number(out, milliseconds(unit.commit_time));
+    append_number(out, debezium::milliseconds_since_1970(unit.commit_time));
     write_transaction(unit, change, out);
     write_gaps("omitted_before", change.before_gaps, out);
     write_gaps("omitted_after", change.after_gaps, out);
@@ -73,25 +73,18 @@ class DebeziumJsonRelation : public RelationFormat {
   }
 
  private:
-  // Since 1970.
-  static int64_t milliseconds(int64_t commit_time) { return (commit_time + micros_to_postgres_epoch) / 1'000; }
-
-  // The old row of an update is shown only where it is whole: readers take back what they find there.
   void write_before(const PublishedChange& change, std::string& out) {
-    const bool shown = change.before_kind == BeforeKind::full ||
-                       (change.operation == RowOperation::remove && change.before_kind == BeforeKind::key);
-    if (!shown) {
+    if (debezium::shows_before(change))
+      write_row(&ChangeRows::before, out);
+    else
       out += "null";
-      return;
-    }
-    write_row(&ChangeRows::before, out);
   }
 
   void write_after(const PublishedChange& change, std::string& out) {
-    if (change.operation == RowOperation::remove || change.operation == RowOperation::truncate)
-      out += "null";
-    else
+    if (debezium::shows_after(change))
       write_row(&ChangeRows::after, out);
+    else
+      out += "null";
   }
 
   void write_row(ChangeRows::State (ChangeRows::*column_of)(size_t, const wire::Field*&) const, std::string& out) {
@@ -116,17 +109,14 @@ class DebeziumJsonRelation : public RelationFormat {
     out += names_.empty() ? "{}" : "}";
   }
 
-  // `sequence` sorts changes as they happened: the transaction's end and the number within it. Debezium's has two
-  // positions there, which its readers compare as we do.
   void write_source(const PublishedUnit& unit, const PublishedChange& change, std::string& out) {
     out += source_;
-    append_number(out, milliseconds(unit.commit_time));
-    out += change.operation == RowOperation::read ? R"(,"snapshot":"true")" : R"(,"snapshot":"false")";
-    out += R"(,"sequence":"[\")";
-    append_number(out, unit.end_lsn.value());
-    out += R"(\",\")";
-    append_number(out, change.number);
-    out += R"(\"]")";
+    append_number(out, debezium::milliseconds_since_1970(unit.commit_time));
+    out += R"(,"snapshot":")";
+    out += debezium::snapshot_text(change);
+    out += R"(","sequence":")";
+    debezium::append_sequence(out, unit, change, R"(\")");
+    out += '"';
     out += table_;
     append_number(out, unit.xid);
     out += ",\"lsn\":";
@@ -145,9 +135,7 @@ class DebeziumJsonRelation : public RelationFormat {
       return;
     }
     out += ",\"transaction\":{\"id\":\"";
-    append_number(out, unit.xid);
-    out += ':';
-    append_number(out, unit.end_lsn.value());
+    debezium::append_transaction_id(out, unit);
     out += "\",\"total_order\":";
     append_number(out, change.number);
     out += ",\"data_collection_order\":";

@@ -7,7 +7,7 @@
 #include "decoder/wire.hpp"
 #include "sidecar/publish/change_rows.hpp"
 #include "sidecar/publish/format.hpp"
-#include "sidecar/publish/topic_fields.hpp"
+#include "sidecar/topic/topic_fields.hpp"
 
 namespace anabranch {
 namespace {
@@ -162,24 +162,6 @@ class ProtobufFormat final : public RowFormat {
 
 std::unique_ptr<RowFormat> make_protobuf_format() {
   return std::make_unique<ProtobufFormat>();
-}
-
-char operation_letter(RowOperation operation) {
-  switch (operation) {
-    case RowOperation::insert:
-      return 'c';
-    case RowOperation::update:
-      return 'u';
-    case RowOperation::remove:
-      return 'd';
-    case RowOperation::truncate:
-      return 't';
-    case RowOperation::read:
-      return 'r';
-    case RowOperation::message:
-      return 'm';
-  }
-  return '?';
 }
 
 }  // namespace anabranch

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "sidecar/publish/relation_proto.hpp"
-#include "sidecar/publish/schema_frame.hpp"
+#include "sidecar/topic/schema_frame.hpp"
 
 namespace anabranch {
 namespace {

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <limits>
 
+#include "sidecar/pg/epoch.hpp"
+
 namespace anabranch {
 namespace {
 

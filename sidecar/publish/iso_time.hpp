@@ -7,11 +7,6 @@
 
 namespace anabranch {
 
-// Days between 1970-01-01 and 2000-01-01, where PostgreSQL counts from; the same in microseconds.
-inline constexpr int64_t days_to_postgres_epoch = 10'957;
-inline constexpr int64_t micros_per_day = 86'400'000'000;
-inline constexpr int64_t micros_to_postgres_epoch = days_to_postgres_epoch * micros_per_day;
-
 // Days since 2000-01-01: "2026-11-21". The year 1 BC is 0000, the one before -0001; years past 9999 carry a "+", as
 // ISO 8601 wants it. The least and the greatest are "-infinity" and "infinity".
 void append_date(std::string& out, int32_t days);

@@ -3,8 +3,11 @@
 #include <bit>
 #include <limits>
 
+#include "sidecar/pg/epoch.hpp"
 #include "sidecar/publish/array_text.hpp"
+#include "sidecar/publish/bytea_text.hpp"
 #include "sidecar/publish/change_rows.hpp"
+#include "sidecar/publish/debezium_envelope.hpp"
 #include "sidecar/publish/iso_time.hpp"
 #include "sidecar/publish/json_text.hpp"
 
@@ -88,7 +91,7 @@ class ArrayWriter : public ArrayVisitor {
         if (value == "-0") out_ += ".0";
         return;
       case ColumnType::bytes:
-        return append_json_base64(out_, unhex(value));
+        return append_json_base64(out_, bytes_of_bytea(value));
       case ColumnType::date:
       case ColumnType::timestamp:
       case ColumnType::timestamptz:
@@ -102,13 +105,6 @@ class ArrayWriter : public ArrayVisitor {
   void separate() {
     if (!is_first_) out_ += ',';
     is_first_ = false;
-  }
-
-  static std::string unhex(std::string_view hex) {
-    const auto digit = [](char c) { return static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10); };
-    std::string bytes;
-    for (size_t i = 2; i + 1 < hex.size(); i += 2) bytes += static_cast<char>(digit(hex[i]) << 4 | digit(hex[i + 1]));
-    return bytes;
   }
 
   std::string& out_;
@@ -150,10 +146,8 @@ void JsonValueWriter::write(std::string& out, const wire::Field& field) const {
       break;
     case ColumnType::date: {
       const auto days = static_cast<int32_t>(number);
-      const bool is_infinite =
-          days == std::numeric_limits<int32_t>::max() || days == std::numeric_limits<int32_t>::min();
       if (!iso) {
-        append_number(out, is_infinite ? days : days + days_to_postgres_epoch);
+        append_number(out, debezium::days_since_1970(days));
         break;
       }
       out += '"';

@@ -18,7 +18,6 @@ class JsonValueWriter {
  public:
   JsonValueWriter(const Column& column, TimeMode times);
 
-  const Column& column() const { return *described_.column; }
   // Appends the value.
   void write(std::string& out, const wire::Field& field) const;
   // Appends what stands for a value that is not known, in a shape that readers of the type take.

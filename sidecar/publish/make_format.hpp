@@ -18,7 +18,7 @@ struct FormatSettings {
   SchemaRegistryOptions registry;   // url empty: none
 };
 
-// Whether our own copies can be fed from topics in that format.
+// Whether we read topics in that format ourselves: to feed copies, and to show them.
 bool feeds_copies(std::string_view format);
 
 // Throws std::invalid_argument, saying what is wrong with which setting and what to write: an unknown format, avro

@@ -1,6 +1,6 @@
 #include "sidecar/publish/part_draft.hpp"
 
-#include "sidecar/publish/topic.pb.h"
+#include "sidecar/topic/topic.pb.h"
 
 namespace anabranch {
 

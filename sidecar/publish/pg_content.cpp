@@ -15,6 +15,7 @@
 #include "sidecar/failpoint.hpp"
 #include "sidecar/log/transaction.hpp"
 #include "sidecar/logging.hpp"
+#include "sidecar/publish/bytea_text.hpp"
 #include "sidecar/thread.hpp"
 
 namespace anabranch {
@@ -27,18 +28,9 @@ constexpr milliseconds retry_delay_min = 100ms;
 constexpr milliseconds retry_delay_max = 5s;
 constexpr const char* invalid_parameter_value = "22023";
 
-int nibble(char digit) {
-  return digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10;
-}
-
-// A bytea in hexadecimal text, as the server prints it.
 std::string bytes_of(std::string_view text) {
   if (!text.starts_with("\\x")) throw std::invalid_argument("a bytea that is not in hexadecimal");
-  text.remove_prefix(2);
-  std::string bytes(text.size() / 2, '\0');
-  for (size_t i = 0; i < bytes.size(); ++i)
-    bytes[i] = static_cast<char>(nibble(text[2 * i]) << 4 | nibble(text[2 * i + 1]));
-  return bytes;
+  return bytes_of_bytea(text);
 }
 
 ContentChunk chunk_of(const Result& result, size_t value_bytes_max) {

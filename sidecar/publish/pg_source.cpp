@@ -2,22 +2,17 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <sstream>
 
 #include <fmt/format.h>
 
+#include "sidecar/host_name.hpp"
 #include "sidecar/logging.hpp"
 #include "sidecar/pg/replication_stream.hpp"
+#include "sidecar/pg/slot.hpp"
 
 namespace anabranch {
 namespace {
-
-std::string host_name() {
-  std::array<char, 256> host{};
-  gethostname(host.data(), host.size() - 1);
-  return host.data();
-}
 
 // Where a line of history was left, by the file that TIMELINE_HISTORY of a later one shows: lines of "timeline,
 // position, reason".
@@ -78,8 +73,7 @@ SourceFacts PgSource::facts(uint32_t timeline) {
       found.usable = false;
       found.problem = fmt::format(
           "replication slot \"{}\" is one of plugin \"{}\" in database \"{}\", not of anabranch_decoder in this one; "
-          "name "
-          "another slot in the settings, or drop this one and run \"anabranch init\"",
+          "name another slot in the settings, or drop this one and run \"anabranch init\"",
           slot_, slot.text(0, 0), slot.text(0, 1));
     }
     found.lost = slot.text(0, 4) == "lost";
@@ -150,22 +144,10 @@ void PgSource::park(const std::vector<ParkedValue>& values) {
 }
 
 void PgSource::drop_slot() {
-  // The walsender that we have just left may need a moment to let go of it.
   connection_.exec("SET lock_timeout = '5s'");
-  for (int attempt = 0;; ++attempt) {
-    try {
-      connection_.exec(
-          "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots "
-          "WHERE slot_name = $1",
-          Parameters().text(slot_));
-      log_error("the slot was dropped: it kept more WAL than wal_keep_limit", {{"slot", slot_}});
-      return;
-    } catch (const PgError& error) {
-      constexpr int attempts_max = 50;
-      if (error.sqlstate() != "55006" || attempt >= attempts_max) throw;
-      connection_.exec("SELECT pg_catalog.pg_sleep(0.1)");
-    }
-  }
+  // The walsender that we have just left may need a moment to let go of it.
+  anabranch::drop_slot(connection_, slot_, options_.stop);
+  log_error("the slot was dropped: it kept more WAL than wal_keep_limit", {{"slot", slot_}});
 }
 
 }  // namespace anabranch

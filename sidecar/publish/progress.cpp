@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "sidecar/publish/topic.pb.h"
+#include "sidecar/topic/topic.pb.h"
 
 namespace anabranch {
 namespace {

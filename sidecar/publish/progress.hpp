@@ -9,11 +9,9 @@
 
 #include "sidecar/pg/lsn.hpp"
 #include "sidecar/publish/content_progress.hpp"
+#include "sidecar/topic/topic_fields.hpp"
 
 namespace anabranch {
-
-// The formats of Part.format and Progress.format that this version writes and reads.
-inline constexpr uint32_t topic_format = 1;
 
 struct Progress {
   Lsn lsn;  // P
@@ -64,8 +62,7 @@ class ProgressStore {
  public:
   enum class Reach {
     // Up to where it ended when asked, as an uncommitted reader sees that: everything counts that is committed. Waits
-    // for
-    // a transaction that is open there, so it is to be asked after TransactionProducer::init(), which leaves none.
+    // for a transaction that is open there, so it is to be asked after TransactionProducer::init(), which leaves none.
     all,
     // What is readable now: it may lack what is still in doubt, and what lies behind that. Waits for nobody's
     // transaction: a producer that was killed leaves one for a minute, unless the next one's init ends it.

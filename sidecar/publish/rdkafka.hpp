@@ -28,9 +28,9 @@ std::string transactional_id(const std::string& prefix, const std::string& sourc
 // What the publisher does about an error of librdkafka: the one place where that is decided.
 ProducerError producer_error(const KafkaError& error);
 
-// `access` must outlive what is made. Throws KafkaPropertyError for properties that are refused.
+// `access` and `topics` must outlive what is made. Throws KafkaPropertyError for properties that are refused.
 std::unique_ptr<ProducerFactory> make_rdkafka_producers(const KafkaAccess& access);
 std::unique_ptr<TopicAdmin> make_rdkafka_topics(const KafkaAccess& access, TopicSettings settings);
-std::unique_ptr<ProgressStore> make_rdkafka_progress(const KafkaAccess& access, std::string topic);
+std::unique_ptr<ProgressStore> make_rdkafka_progress(const KafkaAccess& access, TopicAdmin& topics, std::string topic);
 
 }  // namespace anabranch

@@ -28,11 +28,11 @@ constexpr milliseconds read_time_max = 90s;
 
 class RdkafkaProgress final : public ProgressStore {
  public:
-  RdkafkaProgress(const KafkaAccess& access, std::string topic)
-      : access_(access), topic_(std::move(topic)), topics_(make_rdkafka_topics(access, TopicSettings{})) {}
+  RdkafkaProgress(const KafkaAccess& access, TopicAdmin& topics, std::string topic)
+      : access_(access), topics_(topics), topic_(std::move(topic)) {}
 
   StoredProgress read(const std::string& source, Reach reach) override {
-    const auto ends = topics_->ends(topic_);
+    const auto ends = topics_.ends(topic_);
     if (!ends || ends->empty() || ends->front() == 0) return {};
     if (ends->size() != 1)
       throw ProducerError(ProducerError::Kind::refused,
@@ -137,14 +137,14 @@ class RdkafkaProgress final : public ProgressStore {
   }
 
   const KafkaAccess& access_;
+  TopicAdmin& topics_;
   const std::string topic_;
-  const std::unique_ptr<TopicAdmin> topics_;
 };
 
 }  // namespace
 
-std::unique_ptr<ProgressStore> make_rdkafka_progress(const KafkaAccess& access, std::string topic) {
-  return std::make_unique<RdkafkaProgress>(access, std::move(topic));
+std::unique_ptr<ProgressStore> make_rdkafka_progress(const KafkaAccess& access, TopicAdmin& topics, std::string topic) {
+  return std::make_unique<RdkafkaProgress>(access, topics, std::move(topic));
 }
 
 }  // namespace anabranch

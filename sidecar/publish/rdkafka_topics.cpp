@@ -51,7 +51,7 @@ class RdkafkaTopics final : public TopicAdmin {
     return attempt("looking for topic \"" + topic + "\"", [&]() -> std::optional<TopicFacts> {
       const int partitions = partitions_of(topic);
       if (partitions == 0) return std::nullopt;
-      return TopicFacts{partitions, std::nullopt};
+      return TopicFacts{partitions};
     });
   }
 
@@ -84,13 +84,7 @@ class RdkafkaTopics final : public TopicAdmin {
       const int partitions = partitions_of(topic);
       if (partitions == 0) return std::nullopt;
       std::vector<int64_t> ends;
-      for (int partition = 0; partition < partitions; ++partition) {
-        int64_t low = 0, high = 0;
-        kafka::check(rd_kafka_query_watermark_offsets(client_.handle(), topic.c_str(), partition, &low, &high,
-                                                      static_cast<int>(slice.count())),
-                     fmt::format("the end of partition {} of topic \"{}\"", partition, topic), client_.handle());
-        ends.push_back(high);
-      }
+      for (int partition = 0; partition < partitions; ++partition) ends.push_back(watermarks(topic, partition).high);
       return ends;
     });
   }
@@ -99,10 +93,7 @@ class RdkafkaTopics final : public TopicAdmin {
     return attempt("looking into topic \"" + topic + "\"", [&] {
       const int partitions = partitions_of(topic);
       for (int partition = 0; partition < partitions; ++partition) {
-        int64_t low = 0, high = 0;
-        kafka::check(rd_kafka_query_watermark_offsets(client_.handle(), topic.c_str(), partition, &low, &high,
-                                                      static_cast<int>(slice.count())),
-                     fmt::format("the end of partition {} of topic \"{}\"", partition, topic), client_.handle());
+        const auto [low, high] = watermarks(topic, partition);
         if (low < high && !begins_with_ours(topic, partition)) return true;
       }
       return false;
@@ -156,6 +147,17 @@ class RdkafkaTopics final : public TopicAdmin {
       if (access_.while_waiting) access_.while_waiting();
       client_.poll(100ms);
     }
+  }
+
+  struct Watermarks {
+    int64_t low = 0, high = 0;
+  };
+  Watermarks watermarks(const std::string& topic, int partition) {
+    Watermarks found;
+    kafka::check(rd_kafka_query_watermark_offsets(client_.handle(), topic.c_str(), partition, &found.low, &found.high,
+                                                  static_cast<int>(slice.count())),
+                 fmt::format("the end of partition {} of topic \"{}\"", partition, topic), client_.handle());
+    return found;
   }
 
   // Also where nothing but marks of transactions is left. What we have not committed is ours, too.

@@ -9,13 +9,12 @@
 
 #include "sidecar/home.hpp"
 #include "sidecar/kafka/error.hpp"
+#include "sidecar/pg/epoch.hpp"
 #include "sidecar/publish/make_format.hpp"
 
 namespace anabranch {
 namespace {
 
-// Of Unix time at 2000-01-01 00:00:00 UTC, where PostgreSQL's begins.
-constexpr int64_t postgres_epoch_us = 946'684'800'000'000;
 // Kafka's brokers and librdkafka both take this much where nobody says otherwise.
 constexpr size_t message_bytes_default = 1'000'000;
 
@@ -120,7 +119,7 @@ PublishClock::TimePoint RealClock::now() {
 
 int64_t RealClock::postgres_time_us() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::microseconds>(now).count() - postgres_epoch_us;
+  return std::chrono::duration_cast<std::chrono::microseconds>(now).count() - micros_to_postgres_epoch;
 }
 
 void RealClock::sleep(std::chrono::milliseconds time) {
@@ -134,10 +133,10 @@ RealParts::RealParts(const RunSettings& run, const std::string& application_name
       access(access_of(run, facts.system_identifier)),
       producers(make_rdkafka_producers(access)),
       topics(make_rdkafka_topics(access, settings.topics)),
-      progress(make_rdkafka_progress(access, TopicNames(settings.prefix).progress())),
+      progress(make_rdkafka_progress(access, *topics, TopicNames(settings.prefix).progress())),
       format(format_of(*run.kafka, source.database(), access)),
       clock(stop),
-      log(slot_log_options(run, application_name, stop)),
+      log(slot_log_options(run, source_options(run, application_name, stop))),
       content(source.connection(), home_options(run), run.publication, run.value_bytes_max) {}
 
 std::string random_run_id() {

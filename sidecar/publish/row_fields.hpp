@@ -17,8 +17,6 @@ class RowFields {
 
   // Throws FormatError on bytes that are no row of the relation.
   void read(std::string_view row);
-  // As if a row of NULLs had been read.
-  void clear() { ++row_; }
 
   // Of the column at that place in Relation::columns; nullptr: NULL or not sent.
   const wire::Field* at(size_t column) const { return rows_[column] == row_ ? &fields_[column] : nullptr; }

@@ -67,10 +67,4 @@ std::string without_columns(std::string_view row, const std::vector<uint32_t>& c
   return rest;
 }
 
-bool has_columns(std::string_view row, const std::vector<uint32_t>& columns) {
-  size_t found = 0;
-  each_field(row, [&](uint32_t number, std::string_view) { found += among(columns, number); });
-  return found == columns.size();
-}
-
 }  // namespace anabranch

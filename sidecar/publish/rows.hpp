@@ -24,7 +24,4 @@ std::vector<RowField> fields_by_size(std::string_view row);
 // `row` without some columns.
 std::string without_columns(std::string_view row, const std::vector<uint32_t>& columns);
 
-// Whether the row has all these columns.
-bool has_columns(std::string_view row, const std::vector<uint32_t>& columns);
-
 }  // namespace anabranch

@@ -30,6 +30,8 @@ struct KafkaSettings {
   bool oversize_fragment = false;
   std::vector<std::string> messages;  // prefixes of logical messages to be published
   std::string instance;
+
+  bool operator==(const KafkaSettings&) const = default;
 };
 
 }  // namespace anabranch

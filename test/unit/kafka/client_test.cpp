@@ -124,7 +124,7 @@ TEST(KafkaError, KeepsCodeAndFlags) {
   } catch (const KafkaError& error) {
     EXPECT_EQ(error.name(), "_TIMED_OUT");
     EXPECT_STREQ(error.what(), "commit: too slow");
-    EXPECT_FALSE(error.retriable() || error.abortable() || error.fatal());
+    EXPECT_FALSE(error.retriable() || error.fatal());
   }
   EXPECT_NO_THROW(kafka::check(static_cast<rd_kafka_error_t*>(nullptr), "commit"));
   EXPECT_NO_THROW(kafka::check(RD_KAFKA_RESP_ERR_NO_ERROR, "poll"));

@@ -1,4 +1,4 @@
-// Topics in memory, and a publisher that writes to them what sidecar/publish/topic.proto says, with the classes that
+// Topics in memory, and a publisher that writes to them what sidecar/topic/topic.proto says, with the classes that
 // protoc makes: the reader's tests share no line with the reader.
 #pragma once
 
@@ -17,7 +17,7 @@
 #include "decoder/record.pb.h"
 #include "sidecar/log/crc32c.hpp"
 #include "sidecar/log/topic_reader.hpp"
-#include "sidecar/publish/topic.pb.h"
+#include "sidecar/topic/topic.pb.h"
 
 namespace anabranch::test {
 
@@ -117,6 +117,15 @@ struct ModelChange {
   std::vector<std::pair<uint32_t, uint32_t>> truncated;  // relation and leaf, of a truncate
   int32_t partition = 0;
 };
+
+inline ModelChange insert(uint32_t relation, int32_t partition, const std::string& after) {
+  ModelChange change;
+  change.relation = relation;
+  change.partition = partition;
+  change.row.set_operation(topic::v1::Row::INSERT);
+  change.row.set_after(after);
+  return change;
+}
 
 class ModelPublisher {
  public:

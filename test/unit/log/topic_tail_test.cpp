@@ -9,17 +9,9 @@
 namespace anabranch {
 namespace {
 
-using test::ModelChange;
+using test::insert;
 using test::ModelPublisher;
 using test::ModelTopics;
-
-ModelChange insert(uint32_t relation, const std::string& after) {
-  ModelChange change;
-  change.relation = relation;
-  change.row.set_operation(topic::v1::Row::INSERT);
-  change.row.set_after(after);
-  return change;
-}
 
 struct TopicTailTest : ::testing::Test {
   ModelTopics topics{5};
@@ -53,7 +45,7 @@ struct TopicTailTest : ::testing::Test {
 
 TEST_F(TopicTailTest, ShowsTheLastTransactionsWhateverStandsBetween) {
   for (uint64_t n = 1; n <= 5; ++n) {
-    publisher.transaction(n, 0x1000 * n, {insert(1, "a")});
+    publisher.transaction(n, 0x1000 * n, {insert(1, 0, "a")});
     publisher.content();
     publisher.position(0x1000 * n + 0x100, n == 4);  // a loss that was accepted, too
     publisher.content();
@@ -65,17 +57,17 @@ TEST_F(TopicTailTest, ShowsTheLastTransactionsWhateverStandsBetween) {
 }
 
 TEST_F(TopicTailTest, CountsOnlyTransactionsOfTheTopicsAskedFor) {
-  publisher.transaction(1, 0x1000, {insert(2, "a")});
-  for (uint64_t n = 2; n <= 700; ++n) publisher.transaction(n, 0x1000 * n, {insert(1, "a")});
-  publisher.transaction(701, 0x1000 * 701, {insert(2, "b"), insert(1, "c")});
+  publisher.transaction(1, 0x1000, {insert(2, 0, "a")});
+  for (uint64_t n = 2; n <= 700; ++n) publisher.transaction(n, 0x1000 * n, {insert(1, 0, "a")});
+  publisher.transaction(701, 0x1000 * 701, {insert(2, 0, "b"), insert(1, 0, "c")});
   EXPECT_EQ(shown(1, {publisher.topic(2)}), (std::vector<uint64_t>{0x1000 * 701}));
   EXPECT_EQ(shown(2, {publisher.topic(2)}), (std::vector<uint64_t>{0x1000, 0x1000 * 701}));
 }
 
 TEST_F(TopicTailTest, LeavesOutWhatHasNoEndYetAndWhatBeganBeforeTheTopicDoes) {
-  publisher.transaction(1, 0x1000, {insert(1, "a"), insert(1, "b"), insert(1, "c")}, 1);
-  publisher.transaction(2, 0x2000, {insert(1, "d")});
-  publisher.transaction(3, 0x3000, {insert(1, "e"), insert(1, "f")}, 1);
+  publisher.transaction(1, 0x1000, {insert(1, 0, "a"), insert(1, 0, "b"), insert(1, 0, "c")}, 1);
+  publisher.transaction(2, 0x2000, {insert(1, 0, "d")});
+  publisher.transaction(3, 0x3000, {insert(1, 0, "e"), insert(1, 0, "f")}, 1);
   auto& partition = topics.partition("p.transaction");
   partition.remove_before(partition.records.at(2).offset);  // the first part of transaction 1
   partition.end = partition.records.back().offset;          // the last part of transaction 3

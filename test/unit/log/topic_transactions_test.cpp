@@ -13,6 +13,7 @@
 namespace anabranch {
 namespace {
 
+using test::insert;
 using test::ModelChange;
 using test::ModelPublisher;
 using test::ModelTopics;
@@ -22,15 +23,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Row = topic::v1::Row;
 using namespace std::chrono_literals;
-
-ModelChange insert(uint32_t relation, int32_t partition, const std::string& after) {
-  ModelChange change;
-  change.relation = relation;
-  change.partition = partition;
-  change.row.set_operation(Row::INSERT);
-  change.row.set_after(after);
-  return change;
-}
 
 ModelChange update(uint32_t relation, int32_t partition, const std::string& before, const std::string& after) {
   ModelChange change = insert(relation, partition, after);
@@ -377,7 +369,7 @@ TEST_F(TopicTransactionsTest, RefusesAPartitionThatEndsTooEarly) {
 
 TEST_F(TopicTransactionsTest, RefusesFewerRecordsThanTheTransactionHad) {
   publisher.edit_part(1, [](topic::v1::Part& part) { part.mutable_spans()->RemoveLast(); });
-  damage();
+  EXPECT_THAT(damage(), HasSubstr("fewer records in its spans"));
 }
 
 TEST_F(TopicTransactionsTest, RefusesARelationThatNobodyDescribed) {

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "sidecar/log/topic_record.hpp"
-#include "sidecar/publish/schema_frame.hpp"
+#include "sidecar/topic/schema_frame.hpp"
 #include "test/unit/publish/format_fixture.hpp"
 
 namespace anabranch {
@@ -69,7 +69,7 @@ TEST(RegisteredProtobuf, OurOwnReadersReadThroughTheFrame) {
   format->value(test::make_unit(), change, value);
   TopicRow read;
   read_topic_row(value, read);
-  EXPECT_EQ(read.operation, TopicRow::Operation::insert);
+  EXPECT_EQ(read.operation, RowOperation::insert);
   EXPECT_EQ(read.after, row);
 }
 

@@ -1,3 +1,4 @@
+#include "sidecar/pg/epoch.hpp"
 #include "sidecar/publish/iso_time.hpp"
 
 #include <gtest/gtest.h>

@@ -192,13 +192,13 @@ class ModelTopicAdmin final : public TopicAdmin {
   std::optional<TopicFacts> find(const std::string& topic) override {
     const auto found = kafka_.topics.find(topic);
     if (found == kafka_.topics.end()) return std::nullopt;
-    return TopicFacts{static_cast<int>(found->second.size()), std::nullopt};
+    return TopicFacts{static_cast<int>(found->second.size())};
   }
   TopicFacts ensure(const std::string& topic, TopicKind kind) override {
     auto& partitions = kafka_.topics[topic];
     if (partitions.empty())
       partitions.resize(kind == TopicKind::data ? static_cast<size_t>(kafka_.table_partitions) : 1);
-    return {static_cast<int>(partitions.size()), std::nullopt};
+    return {static_cast<int>(partitions.size())};
   }
   std::optional<std::vector<int64_t>> ends(const std::string& topic) override {
     const auto found = kafka_.topics.find(topic);

@@ -1,4 +1,4 @@
-// What stands in topics for good: their names, hashes, partitions, keys and values.
+// What stands in topics for good: their partitions, keys and values.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
@@ -10,42 +10,13 @@
 #include "sidecar/publish/progress.hpp"
 #include "sidecar/publish/rows.hpp"
 #include "sidecar/publish/tables.hpp"
-#include "sidecar/publish/topic.pb.h"
-#include "sidecar/publish/topics.hpp"
+#include "sidecar/topic/topic.pb.h"
 #include "test/unit/log/stream_builder.hpp"
 
 namespace anabranch {
 namespace {
 
 using test::RowBuilder;
-
-TEST(TopicNames, AreTheTablesNames) {
-  const TopicNames names("shop");
-  EXPECT_EQ(names.table("public", "orders"), "shop.public.orders");
-  EXPECT_EQ(names.table("public", "Käse-2 \"x\""), "shop.public.K_xC3_xA4se-2_x20_x22x_x22");
-  EXPECT_EQ(names.message("out box"), "shop.message.out_x20box");
-  EXPECT_EQ(names.transaction(), "shop.transaction");
-  EXPECT_TRUE(names.is_own("shop.progress"));
-  EXPECT_FALSE(names.is_own("shop.public.progress"));
-}
-
-TEST(TopicNames, AreCutWithAHash) {
-  const TopicNames names(std::string(100, 'p'));
-  const std::string schema(63, ' '), one(63, 'a'), other = std::string(62, 'a') + "b";
-  EXPECT_EQ(names.table(schema, one).size(), topic_name_bytes_max);
-  EXPECT_NE(names.table(schema, one), names.table(schema, other));
-  EXPECT_THROW(TopicNames(""), std::invalid_argument);
-  EXPECT_THROW(TopicNames("a b"), std::invalid_argument);
-  EXPECT_THROW(TopicNames(std::string(101, 'p')), std::invalid_argument);
-}
-
-TEST(StableHash, IsTheBeginningOfSha256) {
-  EXPECT_EQ(fingerprint_text(stable_hash("")), "e3b0c44298fc1c14");
-  EXPECT_EQ(fingerprint_text(stable_hash("abc")), "ba7816bf8f01cfea");
-  EXPECT_EQ(fingerprint_text(stable_hash("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq")),
-            "248d6a61d20638b8");
-  EXPECT_EQ(fingerprint_text(stable_hash(std::string(1'000'000, 'a'))), "cdc76e5c9914fb92");
-}
 
 TEST(Partitioner, IsThatOfTheJavaClient) {
   std::mt19937 random(1);
@@ -98,8 +69,6 @@ TEST(Rows, AreFilledAndEmptiedByColumn) {
             std::string(RowBuilder().integer(1, 1).integer(2, 2).integer(4, 4)));
   EXPECT_EQ(missing, std::vector<uint32_t>{3});
   EXPECT_EQ(without_columns(row, {4}), std::string(RowBuilder().integer(1, 1)));
-  EXPECT_TRUE(has_columns(row, {1, 4}));
-  EXPECT_FALSE(has_columns(row, {1, 2}));
 }
 
 TEST(ProtobufFormat, WritesWhatTheProtoSays) {

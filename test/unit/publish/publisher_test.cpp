@@ -8,7 +8,7 @@
 #include <random>
 #include <utility>
 
-#include "sidecar/publish/topic.pb.h"
+#include "sidecar/topic/topic.pb.h"
 #include "test/unit/publish/publisher_world.hpp"
 #include "test/unit/publish/random_failures.hpp"
 

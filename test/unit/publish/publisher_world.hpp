@@ -15,7 +15,7 @@
 #include "sidecar/log/transaction.hpp"
 #include "sidecar/publish/partitioner.hpp"
 #include "sidecar/publish/publisher.hpp"
-#include "sidecar/publish/topic.pb.h"
+#include "sidecar/topic/topic.pb.h"
 #include "test/unit/log/stream_builder.hpp"
 #include "test/unit/publish/kafka_model.hpp"
 

@@ -7,7 +7,7 @@
 
 #include "sidecar/publish/format.hpp"
 #include "sidecar/publish/producer.hpp"
-#include "sidecar/publish/schema_frame.hpp"
+#include "sidecar/topic/schema_frame.hpp"
 #include "test/unit/publish/http_stub.hpp"
 
 namespace anabranch {

@@ -1,8 +1,15 @@
-// The field numbers of topic.proto that are written by hand: one contract with that file, for good; a unit test parses
-// what is written with protoc's classes.
+// The numbers of topic.proto that are written by hand: one contract with that file, for good; a unit test parses what
+// is written with protoc's classes.
 #pragma once
 
 #include <cstdint>
+
+namespace anabranch {
+
+// The formats of Part.format and Progress.format that this version writes and reads.
+inline constexpr uint32_t topic_format = 1;
+
+}  // namespace anabranch
 
 namespace anabranch::topic_fields {
 

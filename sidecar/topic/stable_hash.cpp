@@ -1,12 +1,12 @@
 // SHA-256 (FIPS 180-4), for hashes that stand in topics and in their names: the same in every version, and nobody can
 // find two tables with one.
+#include "sidecar/topic/stable_hash.hpp"
+
 #include <array>
 #include <bit>
 #include <cstring>
 
 #include <fmt/format.h>
-
-#include "sidecar/publish/topics.hpp"
 
 namespace anabranch {
 namespace {

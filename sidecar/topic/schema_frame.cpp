@@ -1,4 +1,4 @@
-#include "sidecar/publish/schema_frame.hpp"
+#include "sidecar/topic/schema_frame.hpp"
 
 #include "decoder/wire.hpp"
 
