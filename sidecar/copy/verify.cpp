@@ -189,19 +189,17 @@ void Verification::open_log() {
   WantedColumns wanted;
   for (const CopySource& source : copy_.sources) wanted[source.relation] = source.columns;
   if (context_.settings.kafka) {
-    KafkaLogOptions options;
-    options.properties = context_.settings.kafka->properties;
-    options.prefix = context_.settings.kafka->prefix;
-    options.source = context_.settings.source;
-    options.queue_bytes_max = context_.settings.queue_bytes_max;
-    log_ = std::make_unique<KafkaLog>(std::move(options));
+    log_ = std::make_unique<KafkaLog>(kafka_log_options(context_.settings, session_));
     log_->want(std::move(wanted));
     return;
   }
   drop_fill_slot(session_.connection(), slot_, &context_.stop);
   make_fill_slot(session_.connection(), context_.settings.slot, slot_);
   failpoint("verify_slot_made");
-  SlotLogOptions options = slot_log_options(context_.settings, "anabranch verifier", context_.stop);
+  ConnectOptions connect = home_options(context_.settings);
+  connect.application_name = "anabranch verifier";
+  connect.stop = &context_.stop;
+  SlotLogOptions options = slot_log_options(context_.settings, std::move(connect));
   options.slot = slot_;
   log_ = std::make_unique<SlotLog>(std::move(options));
   log_->want(std::move(wanted));
