@@ -409,6 +409,7 @@ SELECT v.run, v.copy, v.purpose, v.mode, v.state, v.method, v.repairs,
          WHEN v.state IN ('queued', 'running') THEN NULL
          WHEN v.compared IS NULL THEN NULL
          WHEN v.differing = 0 AND v.mode = 'keys' THEN pg_catalog.format('equal to its definition at LSN %s, all keys named (%s)', v.lsn, v.compared)
+         WHEN v.differing = 0 AND v.mode = 'sketch' THEN pg_catalog.format('its sums are those of its definition at LSN %s', v.lsn)
          WHEN v.differing = 0 THEN pg_catalog.format('equal to its definition at LSN %s, 100 %% of keys', v.lsn)
          ELSE pg_catalog.format('%s of %s keys differ from the definition at LSN %s%s', v.differing, v.compared, v.lsn,
                                 CASE WHEN found.left_over > 0 THEN '' ELSE ', all of them repaired' END)
