@@ -193,8 +193,7 @@ Datum number_array(List* numbers) {
 
 void insert_definition(const Request& request, Oid view, const char* state, const char* class_name, const char* shape,
                        const Statements& statements, const char* shown) {
-  const Oid types[] = {OIDOID,  TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-                       TEXTOID, TEXTOID, TEXTOID, OIDOID,  TEXTOID};
+  const Oid types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID};
   Datum values[] = {ObjectIdGetDatum(view),
                     CStringGetTextDatum(state),
                     CStringGetTextDatum(class_name),
@@ -209,7 +208,8 @@ void insert_definition(const Request& request, Oid view, const char* state, cons
   char nulls[] = "           ";
   if (request.purpose == nullptr) nulls[9] = nulls[10] = 'n';
   SPI_execute_with_args(
-      "INSERT INTO anabranch.definition (copy, state, class, query, shape, search_path, fold, merge, shown_view, twin_of, "
+      "INSERT INTO anabranch.definition (copy, state, class, query, shape, search_path, fold, merge, shown_view, "
+      "twin_of, "
       "purpose) VALUES ($1, $2::regclass, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
       lengthof(types), const_cast<Oid*>(types), values, nulls, false, 0);
 }
@@ -239,7 +239,8 @@ Oid create(const Request& request) {
   identify_all_rows(&definition, request.prepare_sources);
 
   const char* class_name = definition.grouped != nullptr ? "linear" : "rows";
-  const char* state_name = unused_state_name(OidIsValid(request.twin_of) ? get_rel_name(request.twin_of) : request.name);
+  const char* state_name =
+      unused_state_name(OidIsValid(request.twin_of) ? get_rel_name(request.twin_of) : request.name);
   const char* state = quote_qualified_identifier("anabranch_data", state_name);
   List* shadows = NIL;
   ListCell* cell;
@@ -251,7 +252,8 @@ Oid create(const Request& request) {
   CommandCounterIncrement();
   const char* shape = deparse(over_shadows(definition.top, definition.sources, shadows));
   if (request.shape != nullptr && strcmp(shape, request.shape) != 0)
-    ereport(ERROR, (errcode(kStale), errmsg("the query of copy \"%s\" means something else now", get_rel_name(request.twin_of)),
+    ereport(ERROR, (errcode(kStale),
+                    errmsg("the query of copy \"%s\" means something else now", get_rel_name(request.twin_of)),
                     errdetail("A name in it leads to another object than when the copy was defined."),
                     errhint("Write it anew with anabranch.alter_aggregate_table.")));
   const int level = pin_settings();
@@ -268,8 +270,9 @@ Oid create(const Request& request) {
         insert_source(view, static_cast<Source*>(lfirst(source)), lfirst_oid(shadow));
     execute(psprintf("INSERT INTO anabranch.progress (copy, state) VALUES (%u, 'waiting')", view));
     if (OidIsValid(request.twin_of))
-      execute(psprintf("SELECT anabranch.give_indexes(d.state, %s::regclass) FROM anabranch.definition AS d WHERE d.copy = %u",
-                       quote_literal_cstr(state), request.twin_of));
+      execute(psprintf(
+          "SELECT anabranch.give_indexes(d.state, %s::regclass) FROM anabranch.definition AS d WHERE d.copy = %u",
+          quote_literal_cstr(state), request.twin_of));
     else
       execute("SELECT anabranch.notice_absence()");
   });
@@ -297,10 +300,12 @@ Request twin_of(Oid copy, const char* query, const char* purpose) {
   request.search_path = GetConfigOption("search_path", false, false);
   MemoryContext caller = CurrentMemoryContext;
   as_extension_owner([&] {
-    if (SPI_execute(psprintf("SELECT d.query, d.search_path, d.shape, c.relowner FROM anabranch.definition AS d JOIN pg_class AS c "
-                             "ON c.oid = d.copy WHERE d.copy = %u AND d.twin_of IS NULL",
-                             copy),
-                    true, 1) != SPI_OK_SELECT ||
+    if (SPI_execute(
+            psprintf(
+                "SELECT d.query, d.search_path, d.shape, c.relowner FROM anabranch.definition AS d JOIN pg_class AS c "
+                "ON c.oid = d.copy WHERE d.copy = %u AND d.twin_of IS NULL",
+                copy),
+            true, 1) != SPI_OK_SELECT ||
         SPI_processed != 1)
       ereport(ERROR, (errcode(kWrongState), errmsg("\"%s\" is a twin itself", get_rel_name(copy)),
                       errhint("Name the copy that it stands beside.")));
@@ -331,12 +336,12 @@ Oid create_as_owner(const Request& request) {
 // The run that compares the two and, if asked to, swaps them.
 Datum request_replacement(Oid copy, Oid twin, const char* purpose, bool swap) {
   const Oid types[] = {OIDOID, OIDOID, TEXTOID, BOOLOID, TEXTOID};
-  const Datum values[] = {ObjectIdGetDatum(copy), ObjectIdGetDatum(twin), CStringGetTextDatum(purpose), BoolGetDatum(swap),
-                          CStringGetTextDatum(GetUserNameFromId(GetUserId(), false))};
+  const Datum values[] = {ObjectIdGetDatum(copy), ObjectIdGetDatum(twin), CStringGetTextDatum(purpose),
+                          BoolGetDatum(swap), CStringGetTextDatum(GetUserNameFromId(GetUserId(), false))};
   Datum run = 0;
   as_extension_owner([&] {
-    SPI_execute_with_args("SELECT anabranch.carry_out_replace($1, $2, $3, $4, $5)", lengthof(types), const_cast<Oid*>(types),
-                          const_cast<Datum*>(values), nullptr, false, 0);
+    SPI_execute_with_args("SELECT anabranch.carry_out_replace($1, $2, $3, $4, $5)", lengthof(types),
+                          const_cast<Oid*>(types), const_cast<Datum*>(values), nullptr, false, 0);
     bool is_null;
     run = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
   });
@@ -347,8 +352,9 @@ Datum request_replacement(Oid copy, Oid twin, const char* purpose, bool swap) {
 void require_ownership(Oid copy) {
   require_control(copy);
   if (pg_class_ownercheck(copy, GetUserId())) return;
-  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for copy \"%s\"", get_rel_name(copy)),
-                  errhint("Its query runs with the owner's rights, so only the owner may write it.")));
+  ereport(ERROR,
+          (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for copy \"%s\"", get_rel_name(copy)),
+           errhint("Its query runs with the owner's rights, so only the owner may write it.")));
 }
 
 }  // namespace

@@ -1,16 +1,18 @@
 // Proving a copy: prove() compares it with its definition, correct() mends what was found.
 //
 // Method of prove():
-//   1. The transaction is REPEATABLE READ: sources, copy and the copy's position P are seen under one snapshot S. By rule V
-//      everything applied is visible in S, so the two differ by the changes that S shows and that end after P. The sidecar
-//      reads them from the log, and hands them over as a Delta.
+//   1. The transaction is REPEATABLE READ: sources, copy and the copy's position P are seen under one snapshot S. By
+//   rule V
+//      everything applied is visible in S, so the two differ by the changes that S shows and that end after P. The
+//      sidecar reads them from the log, and hands them over as a Delta.
 //   2. One statement compares all groups or rows, as the copy's owner (proof_statement.hpp).
 //   3. Its rows are counted as they come; those that differ are kept up to a bound.
 // So no difference is lag and none is missed, and nobody waits: neither writers nor the stream.
 //
-// Method of correct(): counters are corrected by their difference. What the stream has added since the proof stays right, so
-// this needs no agreement with it but that nothing has emptied the copy in between, which the caller sees in the log. Rows
-// with keys are written as they should be unless the stream has written them since, which the caller hands over, too.
+// Method of correct(): counters are corrected by their difference. What the stream has added since the proof stays
+// right, so this needs no agreement with it but that nothing has emptied the copy in between, which the caller sees in
+// the log. Rows with keys are written as they should be unless the stream has written them since, which the caller
+// hands over, too.
 #include "extension/postgres.hpp"
 
 extern "C" {
@@ -68,7 +70,12 @@ void run_into(const char* statement, DestReceiver* receiver) {
 }
 
 Differences differences_for(ReturnSetInfo* result, int64 kept_max) {
-  return {{receive, begin_receiving, end_receiving, end_receiving, DestTuplestore}, result->setResult, result->setDesc, 0, 0, kept_max};
+  return {{receive, begin_receiving, end_receiving, end_receiving, DestTuplestore},
+          result->setResult,
+          result->setDesc,
+          0,
+          0,
+          kept_max};
 }
 
 void put_counts(ReturnSetInfo* result, const Differences& differences) {
@@ -152,9 +159,10 @@ Tuplestorestate* read_wrong(int64 run, TupleDesc* description) {
   Oid types[1] = {INT8OID};
   Datum values[1] = {Int64GetDatum(run)};
   Tuplestorestate* store = tuplestore_begin_heap(false, false, work_mem);
-  if (SPI_execute_with_args("SELECT number, expected_state, actual_state FROM anabranch.difference WHERE run = $1 AND outcome IS "
-                            "NULL AND class <> 'duplicate'",
-                            1, types, values, nullptr, false, 0) != SPI_OK_SELECT)
+  if (SPI_execute_with_args(
+          "SELECT number, expected_state, actual_state FROM anabranch.difference WHERE run = $1 AND outcome IS "
+          "NULL AND class <> 'duplicate'",
+          1, types, values, nullptr, false, 0) != SPI_OK_SELECT)
     elog(ERROR, "could not read differences");
   *description = CreateTupleDescCopy(SPI_tuptable->tupdesc);
   TupleDescInitEntry(*description, 1, "number", INT8OID, -1, 0);
@@ -189,8 +197,8 @@ Corrections make_corrections(Copy* copy, bool has_changes) {
   return corrections;
 }
 
-// Takes the numbers of the differences off the corrections: the plan of the copy's merge is kept, and knows the columns of the
-// fold alone.
+// Takes the numbers of the differences off the corrections: the plan of the copy's merge is kept, and knows the columns
+// of the fold alone.
 ArrayType* take_numbers(Corrections* corrections, MemoryContext context) {
   TupleDesc with_number = corrections->description;
   const int columns = with_number->natts - 1;
@@ -233,8 +241,8 @@ using namespace anabranch;
 //   -> setof (class text, key jsonb, expected jsonb, actual jsonb, expected_state text, actual_state text,
 //             compared bigint, differing bigint)
 //
-// All under the snapshot of the statement that calls it. The last row has the counts alone. `expected_state`: the table of a twin, or NULL. `keys`: what to compare, or NULL.
-// `buckets`: a power of two, for a look at sums first; 0: none.
+// All under the snapshot of the statement that calls it. The last row has the counts alone. `expected_state`: the table
+// of a twin, or NULL. `keys`: what to compare, or NULL. `buckets`: a power of two, for a look at sums first; 0: none.
 Datum anabranch_prove(PG_FUNCTION_ARGS) {
   InitMaterializedSRF(fcinfo, 0);
   auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
@@ -274,8 +282,8 @@ Datum anabranch_prove_rows(PG_FUNCTION_ARGS) {
 
 // correct(copy oid, run bigint, delta bytea) -> bigint[]
 //
-// Merges the corrections of the run's differences; the numbers of those that it has corrected. `delta`: the changes of the copy
-// since the proof, for rows with keys.
+// Merges the corrections of the run's differences; the numbers of those that it has corrected. `delta`: the changes of
+// the copy since the proof, for rows with keys.
 Datum anabranch_correct(PG_FUNCTION_ARGS) {
   MemoryContext caller = CurrentMemoryContext;
   SPI_connect();
@@ -295,8 +303,8 @@ Datum anabranch_correct(PG_FUNCTION_ARGS) {
   PG_RETURN_ARRAYTYPE_P(numbers);
 }
 
-// row_key(numbers int2[], VARIADIC "any") -> bytea: the key of a copy's row, from the columns of these attribute numbers, as it
-// stands in anabranch_key. Output settings must be pinned.
+// row_key(numbers int2[], VARIADIC "any") -> bytea: the key of a copy's row, from the columns of these attribute
+// numbers, as it stands in anabranch_key. Output settings must be pinned.
 Datum anabranch_row_key(PG_FUNCTION_ARGS) {
   struct Types {
     int count;

@@ -105,8 +105,9 @@ const char* sources_as_deltas(const Copy* copy, bool reversed) {
     const char* columns = source_columns(source);
     const char* separator = source.column_count > 0 ? ", " : "";
     const bool partitioned = get_rel_relkind(source.relation) == RELKIND_PARTITIONED_TABLE;
-    add(text, ", ", "%s AS NOT MATERIALIZED (SELECT %s%s%s1 AS anabranch_w FROM %s%s", source.delta_name, columns, separator,
-        copy->rows_class ? key_expression(source) : "", partitioned ? "" : "ONLY ", quoted_name(source.relation));
+    add(text, ", ", "%s AS NOT MATERIALIZED (SELECT %s%s%s1 AS anabranch_w FROM %s%s", source.delta_name, columns,
+        separator, copy->rows_class ? key_expression(source) : "", partitioned ? "" : "ONLY ",
+        quoted_name(source.relation));
     if (reversed)
       add(text, " ", "UNION ALL SELECT %s%s%s-anabranch_w FROM %s", columns, separator,
           copy->rows_class ? "anabranch_key, " : "", changed_name(source.ordinal));
@@ -118,18 +119,20 @@ const char* sources_as_deltas(const Copy* copy, bool reversed) {
 const char* changes_as_deltas(const Copy* copy) {
   Text text;
   for (int i = 0; i < copy->source_count; i++)
-    add(text, ", ", "%s AS NOT MATERIALIZED (TABLE %s)", copy->sources[i].delta_name, changed_name(copy->sources[i].ordinal));
+    add(text, ", ", "%s AS NOT MATERIALIZED (TABLE %s)", copy->sources[i].delta_name,
+        changed_name(copy->sources[i].ordinal));
   return text.c_str();
 }
 
 // The columns of the state table under c1, c2, ...; `deltas`: what delta_<n> is.
 const char* folded(const Copy* copy, const Shape& shape, const char* deltas) {
   const int count = shape.state->natts;
-  const bool grouped = shape.key_count > 0 && strcmp(NameStr(TupleDescAttr(shape.state, 0)->attname), "anabranch_one") != 0;
+  const bool grouped =
+      shape.key_count > 0 && strcmp(NameStr(TupleDescAttr(shape.state, 0)->attname), "anabranch_one") != 0;
   const char* more = shape.keyed ? ", present" : "";
-  return psprintf("(WITH %s SELECT %s%s FROM (%s) AS fold(%s%s)%s)", deltas, numbered("c", count), more, copy->fold_text,
-                  numbered("c", count), more,
-                  shape.keyed ? ""
+  return psprintf("(WITH %s SELECT %s%s FROM (%s) AS fold(%s%s)%s)", deltas, numbered("c", count), more,
+                  copy->fold_text, numbered("c", count), more,
+                  shape.keyed                   ? ""
                   : copy->rows_class || grouped ? psprintf(" WHERE c%d <> 0", get_attnum(copy->state, rows_column))
                                                 : "");
 }
@@ -149,9 +152,10 @@ const char* kept_rows(const Copy* copy, const Shape& shape, const ProofScope& sc
   const char* rows = psprintf("SELECT %s FROM ONLY %s AS state(%s)", columns, quoted_name(copy->state), columns);
   if (!shape.keyed || !scope.has_changes) return psprintf("(%s)", rows);
   const int key = shape.key_first + 1;
-  return psprintf("(%s WHERE NOT EXISTS (SELECT FROM redone WHERE redone.c%d = state.c%d) "
-                  "UNION ALL SELECT %s FROM redone WHERE present)",
-                  rows, key, key, columns);
+  return psprintf(
+      "(%s WHERE NOT EXISTS (SELECT FROM redone WHERE redone.c%d = state.c%d) "
+      "UNION ALL SELECT %s FROM redone WHERE present)",
+      rows, key, key, columns);
 }
 
 const char* where(const ProofScope& scope) {
@@ -181,7 +185,8 @@ bool become_one(Node* node, Oid* state) {
     return false;
   }
   if (IsA(node, Query))
-    return query_tree_walker(reinterpret_cast<Query*>(node), ANABRANCH_WALKER(become_one), state, QTW_EXAMINE_RTES_BEFORE);
+    return query_tree_walker(reinterpret_cast<Query*>(node), ANABRANCH_WALKER(become_one), state,
+                             QTW_EXAMINE_RTES_BEFORE);
   return expression_tree_walker(node, ANABRANCH_WALKER(become_one), state);
 }
 
@@ -203,14 +208,17 @@ bool is_one_of(Oid type, std::initializer_list<Oid> types) {
 // True when the counters e and a of a group are not the same number. Arrays of counts go on with zeros.
 const char* counter_differs(Oid type, const char* e, const char* a) {
   if (type == INT8ARRAYOID)
-    return psprintf("(%1$s <> %2$s AND EXISTS (SELECT FROM unnest(%1$s, %2$s) AS pair(e, a) WHERE coalesce(e, 0) <> coalesce(a, 0)))",
-                    e, a);
+    return psprintf(
+        "(%1$s <> %2$s AND EXISTS (SELECT FROM unnest(%1$s, %2$s) AS pair(e, a) WHERE coalesce(e, 0) <> coalesce(a, "
+        "0)))",
+        e, a);
   // Their equality takes 30 days for a month.
   if (type == INTERVALOID) return psprintf("%s::text <> %s::text", e, a);
   return psprintf("%s <> %s", e, a);
 }
 
-// Both sides of each group in one row: e1, e2, ... and a1, a2, ..., in how many rows (expected, kept), and the key as c1, ...
+// Both sides of each group in one row: e1, e2, ... and a1, a2, ..., in how many rows (expected, kept), and the key as
+// c1, ...
 const char* grouped_pairs(const Shape& shape, const char* expected, const char* kept, const ProofScope& scope) {
   Text outputs, keys, differs;
   for (int i = 0; i < shape.state->natts; i++) {
@@ -226,16 +234,19 @@ const char* grouped_pairs(const Shape& shape, const char* expected, const char* 
   }
   const char* columns = numbered("c", shape.state->natts);
   return psprintf(
-      "(SELECT *, expected <> 1 OR kept <> 1 OR (%1$s) AS differs FROM (SELECT %2$s, count(*) FILTER (WHERE side = 1) AS "
-      "expected, count(*) FILTER (WHERE side = 2) AS kept FROM (SELECT 1 AS side, %3$s FROM %4$s AS expected%6$s UNION ALL "
+      "(SELECT *, expected <> 1 OR kept <> 1 OR (%1$s) AS differs FROM (SELECT %2$s, count(*) FILTER (WHERE side = 1) "
+      "AS "
+      "expected, count(*) FILTER (WHERE side = 2) AS kept FROM (SELECT 1 AS side, %3$s FROM %4$s AS expected%6$s UNION "
+      "ALL "
       "SELECT 2, %3$s FROM %5$s AS kept%6$s) AS side GROUP BY %7$s) AS pair)",
       differs.c_str(), outputs.c_str(), columns, expected, kept, where(scope), keys.c_str());
 }
 
 // Whether reading and printing a value of the type gives the same image again.
 bool has_one_image(Oid type) {
-  return is_one_of(getBaseType(type), {BOOLOID, INT2OID, INT4OID, INT8OID, FLOAT4OID, FLOAT8OID, DATEOID, TIMEOID, TIMESTAMPOID,
-                                       TIMESTAMPTZOID, UUIDOID, TEXTOID, BYTEAOID, OIDOID, CHAROID, NAMEOID, VARCHAROID});
+  return is_one_of(getBaseType(type),
+                   {BOOLOID, INT2OID, INT4OID, INT8OID, FLOAT4OID, FLOAT8OID, DATEOID, TIMEOID, TIMESTAMPOID,
+                    TIMESTAMPTZOID, UUIDOID, TEXTOID, BYTEAOID, OIDOID, CHAROID, NAMEOID, VARCHAROID});
 }
 
 // The same for rows, joined by their key.
@@ -257,13 +268,17 @@ const char* joined_pairs(const Shape& shape, const char* expected, const char* k
   }
   const int key = shape.key_first + 1;
   const char* columns = numbered("c", shape.state->natts);
-  const char* differs = left.empty() ? "false"
-                                     : psprintf("ROW(%s)::record *<> ROW(%s)::record AND ROW(%s)::record *<> ROW(%s)::record",
-                                                left.c_str(), right.c_str(), left_text.c_str(), right_text.c_str());
+  const char* differs = left.empty()
+                            ? "false"
+                            : psprintf("ROW(%s)::record *<> ROW(%s)::record AND ROW(%s)::record *<> ROW(%s)::record",
+                                       left.c_str(), right.c_str(), left_text.c_str(), right_text.c_str());
   return psprintf(
-      "(SELECT *, expected <> 1 OR kept <> 1 OR differing AS differs FROM (SELECT %1$s, (e.c%2$d IS NOT NULL)::int AS expected, "
-      "coalesce(a.times, 0) AS kept, coalesce(%3$s, false) AS differing FROM (SELECT %4$s FROM %5$s AS expected%7$s) AS e "
-      "FULL JOIN (SELECT DISTINCT ON (c%2$d) %4$s, count(*) OVER (PARTITION BY c%2$d) AS times FROM %6$s AS kept%7$s) AS a "
+      "(SELECT *, expected <> 1 OR kept <> 1 OR differing AS differs FROM (SELECT %1$s, (e.c%2$d IS NOT NULL)::int AS "
+      "expected, "
+      "coalesce(a.times, 0) AS kept, coalesce(%3$s, false) AS differing FROM (SELECT %4$s FROM %5$s AS expected%7$s) "
+      "AS e "
+      "FULL JOIN (SELECT DISTINCT ON (c%2$d) %4$s, count(*) OVER (PARTITION BY c%2$d) AS times FROM %6$s AS kept%7$s) "
+      "AS a "
       "ON e.c%2$d = a.c%2$d) AS pair)",
       outputs.c_str(), key, differs, columns, expected, kept, where(scope));
 }
@@ -272,8 +287,12 @@ const char* key_json(const Shape& shape) {
   Text text;
   for (int i = 0; i < shape.state->natts; i++)
     if (is_key(shape, i))
-      add(text, ", ", "%s, coalesce(e%d, a%d)%s", quote_literal_cstr(NameStr(TupleDescAttr(shape.state, i)->attname)), i + 1, i + 1,
-          is_one_of(getBaseType(TupleDescAttr(shape.state, i)->atttypid), {BOOLOID, INT2OID, INT4OID, INT8OID, NUMERICOID}) ? "" : "::text");
+      add(text, ", ", "%s, coalesce(e%d, a%d)%s", quote_literal_cstr(NameStr(TupleDescAttr(shape.state, i)->attname)),
+          i + 1, i + 1,
+          is_one_of(getBaseType(TupleDescAttr(shape.state, i)->atttypid),
+                    {BOOLOID, INT2OID, INT4OID, INT8OID, NUMERICOID})
+              ? ""
+              : "::text");
   return psprintf("jsonb_build_object(%s)", text.c_str());
 }
 
@@ -305,7 +324,8 @@ const char* proof_statement(Copy* copy, const ProofScope& scope) {
   const Shape shape = shape_of(copy);
   const char* expected = expected_rows(copy, shape, scope);
   const char* kept = kept_rows(copy, shape, scope);
-  const char* pairs = copy->rows_class ? joined_pairs(shape, expected, kept, scope) : grouped_pairs(shape, expected, kept, scope);
+  const char* pairs =
+      copy->rows_class ? joined_pairs(shape, expected, kept, scope) : grouped_pairs(shape, expected, kept, scope);
   const char* row_type = quoted_name(copy->state);
   const int count = shape.state->natts;
   const char* view = shown_over_one(copy);
@@ -313,13 +333,17 @@ const char* proof_statement(Copy* copy, const ProofScope& scope) {
     return psprintf("(WITH one AS (SELECT (%s).*) SELECT to_jsonb(shown) FROM (%s) AS shown LIMIT 1)", row, view);
   };
   return psprintf(
-      "%1$sSELECT differs, class, key, CASE WHEN differs AND expected > 0 THEN %2$s END, CASE WHEN differs AND kept > 0 THEN %3$s "
-      "END, expected_row::text, kept_row::text FROM (SELECT differs, expected, kept, CASE WHEN NOT differs THEN NULL WHEN "
-      "kept > 1 THEN 'duplicate' WHEN expected = 0 THEN 'extra' WHEN kept = 0 THEN 'missing' ELSE 'wrong' END AS class, "
-      "CASE WHEN differs THEN %4$s END AS key, CASE WHEN differs AND expected > 0 THEN ROW(%5$s)::%7$s END AS expected_row, "
+      "%1$sSELECT differs, class, key, CASE WHEN differs AND expected > 0 THEN %2$s END, CASE WHEN differs AND kept > "
+      "0 THEN %3$s "
+      "END, expected_row::text, kept_row::text FROM (SELECT differs, expected, kept, CASE WHEN NOT differs THEN NULL "
+      "WHEN "
+      "kept > 1 THEN 'duplicate' WHEN expected = 0 THEN 'extra' WHEN kept = 0 THEN 'missing' ELSE 'wrong' END AS "
+      "class, "
+      "CASE WHEN differs THEN %4$s END AS key, CASE WHEN differs AND expected > 0 THEN ROW(%5$s)::%7$s END AS "
+      "expected_row, "
       "CASE WHEN differs AND kept > 0 THEN ROW(%6$s)::%7$s END AS kept_row FROM %8$s AS pair) AS difference",
-      redone_rows(copy, shape, scope), shown("expected_row"), shown("kept_row"), key_json(shape),
-      numbered("e", count), numbered("a", count), row_type, pairs);
+      redone_rows(copy, shape, scope), shown("expected_row"), shown("kept_row"), key_json(shape), numbered("e", count),
+      numbered("a", count), row_type, pairs);
 }
 
 namespace {
@@ -345,8 +369,7 @@ const char* sketch_statement(Copy* copy, const ProofScope& scope, int buckets) {
     if (is_key(shape, i)) continue;
     const Oid type = TupleDescAttr(shape.state, i)->atttypid;
     if (!copy->rows_class && is_one_of(type, {INT8OID, NUMERICOID, MONEYOID})) add(sums, ", ", "sum(c%d)", i + 1);
-    if (copy->rows_class)
-      add(sums, ", ", "sum(hashtextextended(c%d::text COLLATE \"C\", %d)::numeric)", i + 1, i + 1);
+    if (copy->rows_class) add(sums, ", ", "sum(hashtextextended(c%d::text COLLATE \"C\", %d)::numeric)", i + 1, i + 1);
   }
   add(sums, ", ", "count(*)");
   // One group in place of another, and a row more here for one less there.
@@ -354,13 +377,14 @@ const char* sketch_statement(Copy* copy, const ProofScope& scope, int buckets) {
       copy->rows_class ? "" : psprintf(" * c%d", get_attnum(copy->state, rows_column)));
   const char* bucket = bucket_of(shape, buckets);
   const auto summed = [&](const char* rows) {
-    return psprintf("SELECT %s AS bucket, ROW(%s)::record AS sums FROM %s AS side%s GROUP BY 1", bucket, sums.c_str(), rows,
-                    where(scope));
+    return psprintf("SELECT %s AS bucket, ROW(%s)::record AS sums FROM %s AS side%s GROUP BY 1", bucket, sums.c_str(),
+                    rows, where(scope));
   };
-  return psprintf("%sSELECT coalesce(e.bucket, a.bucket)::bigint FROM (%s) AS e FULL JOIN (%s) AS a ON e.bucket = a.bucket "
-                  "WHERE e.sums IS NULL OR a.sums IS NULL OR e.sums <> a.sums",
-                  redone_rows(copy, shape, scope), summed(expected_rows(copy, shape, scope)),
-                  summed(kept_rows(copy, shape, scope)));
+  return psprintf(
+      "%sSELECT coalesce(e.bucket, a.bucket)::bigint FROM (%s) AS e FULL JOIN (%s) AS a ON e.bucket = a.bucket "
+      "WHERE e.sums IS NULL OR a.sums IS NULL OR e.sums <> a.sums",
+      redone_rows(copy, shape, scope), summed(expected_rows(copy, shape, scope)),
+      summed(kept_rows(copy, shape, scope)));
 }
 
 const char* bucket_condition(const Copy* copy, int buckets, const int64* chosen, int count) {
@@ -384,10 +408,13 @@ const char* rows_statement(Oid view, Oid other) {
   }
   if (common.empty()) add(common, "", "1 AS no_common_column");
   return psprintf(
-      "SELECT more <> 0, CASE WHEN more > 0 THEN 'extra' WHEN more < 0 THEN 'missing' END, row::jsonb, CASE WHEN more < 0 THEN "
-      "row::jsonb END, CASE WHEN more > 0 THEN row::jsonb END, NULL::text, NULL::text FROM (SELECT row, sum(side) AS more FROM ("
+      "SELECT more <> 0, CASE WHEN more > 0 THEN 'extra' WHEN more < 0 THEN 'missing' END, row::jsonb, CASE WHEN more "
+      "< 0 THEN "
+      "row::jsonb END, CASE WHEN more > 0 THEN row::jsonb END, NULL::text, NULL::text FROM (SELECT row, sum(side) AS "
+      "more FROM ("
       "SELECT to_jsonb(shown)::text COLLATE \"C\" AS row, 1 AS side FROM (SELECT %1$s FROM %2$s) AS shown UNION ALL "
-      "SELECT to_jsonb(shown)::text COLLATE \"C\", -1 FROM (SELECT %1$s FROM %3$s) AS shown) AS sides GROUP BY row) AS compared",
+      "SELECT to_jsonb(shown)::text COLLATE \"C\", -1 FROM (SELECT %1$s FROM %3$s) AS shown) AS sides GROUP BY row) AS "
+      "compared",
       common.c_str(), quoted_name(view), quoted_name(other));
 }
 
@@ -396,9 +423,10 @@ namespace {
 // What a counter has to be added to make `a` to `e`; either may be NULL.
 const char* counter_correction(Oid type, const char* e, const char* a) {
   if (type == INT8ARRAYOID)
-    return psprintf("anabranch.add_counts(coalesce(%s, '{}'), ARRAY(SELECT -count FROM unnest(%s) WITH ORDINALITY AS counts(count, "
-                    "place) ORDER BY place))",
-                    e, a);
+    return psprintf(
+        "anabranch.add_counts(coalesce(%s, '{}'), ARRAY(SELECT -count FROM unnest(%s) WITH ORDINALITY AS counts(count, "
+        "place) ORDER BY place))",
+        e, a);
   const char* zero = type == INTERVALOID ? "'0'::interval" : type == MONEYOID ? "0::bigint::money" : "0";
   return psprintf("coalesce(%1$s, %3$s) - coalesce(%2$s, %3$s)", e, a, zero);
 }
@@ -430,7 +458,8 @@ const char* correction_statement(Copy* copy, bool has_changes) {
   ProofScope scope;
   scope.has_changes = has_changes;
   return psprintf(
-      "%1$sSELECT %2$s, wrong.number AS anabranch_number FROM wrong CROSS JOIN LATERAL (SELECT (wrong.expected::%3$s).*) AS e(%4$s) "
+      "%1$sSELECT %2$s, wrong.number AS anabranch_number FROM wrong CROSS JOIN LATERAL (SELECT "
+      "(wrong.expected::%3$s).*) AS e(%4$s) "
       "CROSS JOIN LATERAL (SELECT (wrong.actual::%3$s).*) AS a(%4$s)%5$s",
       redone_rows(copy, shape, scope), outputs.c_str(), row_type, columns,
       shape.keyed && has_changes
@@ -441,9 +470,11 @@ const char* correction_statement(Copy* copy, bool has_changes) {
 namespace {
 
 [[noreturn]] void refuse_keys(const char* why) {
-  ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("keys %s", why),
-                  errhint("Write a list of objects by column, [{\"customer\": 7}, {\"customer\": 8}], or of values where the copy "
-                          "has one group column, [7, 8].")));
+  ereport(
+      ERROR,
+      (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("keys %s", why),
+       errhint("Write a list of objects by column, [{\"customer\": 7}, {\"customer\": 8}], or of values where the copy "
+               "has one group column, [7, 8].")));
   pg_unreachable();
 }
 
@@ -481,7 +512,8 @@ const char* value_condition(TupleDesc state, int column, const JsonbValue& value
   const Form_pg_attribute attribute = TupleDescAttr(state, column - 1);
   if (value.type == jbvNull) return psprintf("c%d IS NULL", column);
   const char* operation = equality(attribute->atttypid);
-  const char* type = format_type_extended(attribute->atttypid, attribute->atttypmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+  const char* type = format_type_extended(attribute->atttypid, attribute->atttypmod,
+                                          FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
   const char* literal = quote_literal_cstr(scalar_text(value));
   if (operation == nullptr) return psprintf("c%d::text = (%s::%s)::text", column, literal, type);
   return psprintf("c%d %s %s::%s", column, operation, literal, type);
@@ -510,7 +542,8 @@ const char* keys_condition(const Copy* copy, Datum keys) {
     JsonbIteratorToken token = JsonbIteratorNext(&iterator, &name, true);
     while ((token = JsonbIteratorNext(&iterator, &name, true)) == WJB_KEY) {
       const int column = column_named(shape, name);
-      if (column == 0) refuse_keys(psprintf("name \"%s\", which is no column the copy's rows are found by", scalar_text(name)));
+      if (column == 0)
+        refuse_keys(psprintf("name \"%s\", which is no column the copy's rows are found by", scalar_text(name)));
       JsonbIteratorNext(&iterator, &value, true);
       add(one, " AND ", "%s", value_condition(shape.state, column, value));
     }

@@ -69,10 +69,12 @@ struct Answer {
 
 // Runs a function of the catalog as the extension's owner; its one value, which is passed by value.
 template <size_t count>
-Answer ask(const char* statement, const Oid (&types)[count], const Datum (&values)[count], const char* nulls = nullptr) {
+Answer ask(const char* statement, const Oid (&types)[count], const Datum (&values)[count],
+           const char* nulls = nullptr) {
   Answer answer = {0, true};
   as_extension_owner([&] {
-    const int result = SPI_execute_with_args(statement, count, const_cast<Oid*>(types), const_cast<Datum*>(values), nulls, false, 0);
+    const int result =
+        SPI_execute_with_args(statement, count, const_cast<Oid*>(types), const_cast<Datum*>(values), nulls, false, 0);
     if (result != SPI_OK_SELECT || SPI_processed != 1)
       elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
     answer.value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &answer.is_null);
@@ -88,11 +90,12 @@ Datum caller_name() {
 void require_control_of_run(int64 run) {
   const Oid types[1] = {INT8OID};
   const Datum values[1] = {Int64GetDatum(run)};
-  const Answer copy = ask("SELECT max(copy::pg_catalog.oid::pg_catalog.int8) FROM anabranch.verification WHERE run = $1", types, values);
+  const Answer copy = ask(
+      "SELECT max(copy::pg_catalog.oid::pg_catalog.int8) FROM anabranch.verification WHERE run = $1", types, values);
   if (copy.is_null)
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                    errmsg("there is no verification %lld", static_cast<long long>(run)),
-                    errhint("SELECT run FROM anabranch.verifications lists them.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no verification %lld", static_cast<long long>(run)),
+             errhint("SELECT run FROM anabranch.verifications lists them.")));
   require_control(static_cast<Oid>(DatumGetInt64(copy.value)));
 }
 

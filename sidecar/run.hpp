@@ -37,7 +37,7 @@ struct RunSettings {
   // These need a new run.
   std::chrono::milliseconds verify_snapshot_max{5'000};  // that long a verification may hold a snapshot
   std::string verify_pause_when;                         // a query; while it returns true nothing is verified
-  std::size_t queue_bytes_max = 32 << 20;   // read ahead of the applier, for each slot
+  std::size_t queue_bytes_max = 32 << 20;                // read ahead of the applier, for each slot
   std::size_t value_bytes_max = 256 << 20;  // a larger value is not put together; a copy that needs it becomes stale
 };
 

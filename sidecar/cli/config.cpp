@@ -37,7 +37,8 @@ class Reader {
       else if (name == "kafka")
         read_kafka(name, value);
       else if (value.is_table() || value.is_array_of_tables())
-        add(name, name.str(), "is no section", "sections are [source.home], [verify], [kafka], [kafka.properties] and [logging]");
+        add(name, name.str(), "is no section",
+            "sections are [source.home], [verify], [kafka], [kafka.properties] and [logging]");
       else
         read_key("", name, value);
     }

@@ -95,7 +95,8 @@ constexpr std::array keys{
         }},
     Key{"verify", "pause_when",
         [](Settings& settings, const toml::node& value) {
-          settings.verify_pause_when = text_of(value, "SELECT count(*) > 20 FROM pg_stat_activity WHERE state = 'active'");
+          settings.verify_pause_when =
+              text_of(value, "SELECT count(*) > 20 FROM pg_stat_activity WHERE state = 'active'");
         }},
     Key{kafka_section, "brokers",
         [](Settings& settings, const toml::node& value) {

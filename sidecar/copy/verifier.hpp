@@ -8,8 +8,8 @@
 
 namespace anabranch {
 
-// Begins with its construction; the destructor ends it and waits. A run that is cut off is taken up by the next one that looks.
-// `settings` and `token` are copied.
+// Begins with its construction; the destructor ends it and waits. A run that is cut off is taken up by the next one
+// that looks. `settings` and `token` are copied.
 class Verifier {
  public:
   Verifier(const RunSettings& settings, const SourceToken& token);

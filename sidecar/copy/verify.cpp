@@ -1,14 +1,18 @@
 // Method, where the sources can be read in one short statement:
-//   1. A slot of its own is copied from the main one: the log from the copy's position on can be read beside the applier.
-//   2. In one REPEATABLE READ transaction sources and copy are seen under a snapshot S, and the copy's position P with them. By
-//      rule V everything the copy has is visible in S. L is the WAL's insert position right behind S: whatever S shows ends at or
-//      before L.
-//   3. The log is read from P to L. Transactions that S shows are what the copy lacks; their net change goes to the server, which
+//   1. A slot of its own is copied from the main one: the log from the copy's position on can be read beside the
+//   applier.
+//   2. In one REPEATABLE READ transaction sources and copy are seen under a snapshot S, and the copy's position P with
+//   them. By
+//      rule V everything the copy has is visible in S. L is the WAL's insert position right behind S: whatever S shows
+//      ends at or before L.
+//   3. The log is read from P to L. Transactions that S shows are what the copy lacks; their net change goes to the
+//   server, which
 //      takes it into account and compares every group or row in one statement (extension/proof.cpp).
-//   4. To repair, batches are kept out for a moment. The log is read on to where the copy stands by then: only a TRUNCATE, or for
+//   4. To repair, batches are kept out for a moment. The log is read on to where the copy stands by then: only a
+//   TRUNCATE, or for
 //      rows with a key a newer change of the same row, forbids what was found to be written.
-// A statement that takes longer than a snapshot may be held is given up, and a twin of the copy is filled in small steps instead:
-// when both are live they have the same position, and their tables are compared.
+// A statement that takes longer than a snapshot may be held is given up, and a twin of the copy is filled in small
+// steps instead: when both are live they have the same position, and their tables are compared.
 #include "sidecar/copy/verify.hpp"
 
 #include <algorithm>
@@ -39,7 +43,7 @@ constexpr milliseconds locked_time_max = 100ms;  // of the log, while batches ar
 constexpr milliseconds retry_wait = 50ms;
 constexpr milliseconds swap_wait = 100ms;
 constexpr int corrections_attempts_max = 100;
-constexpr int64_t lag_bytes_max = 64 << 20;      // further behind, a copy is not verified
+constexpr int64_t lag_bytes_max = 64 << 20;  // further behind, a copy is not verified
 constexpr std::size_t changes_bytes_max = 64 << 20;
 constexpr int64_t differences_max = 10'000;
 // A sketch tells one of so many parts of the groups from another.
@@ -252,8 +256,9 @@ bool Verification::prove_in_one_pass() {
     open_log();
     try {
       connection.exec("BEGIN ISOLATION LEVEL REPEATABLE READ");
-      const Result begun = connection.exec("SELECT snapshot::text, lsn, inserted FROM anabranch.begin_proof($1::bigint)",
-                                           Parameters().integer(run_.run));
+      const Result begun =
+          connection.exec("SELECT snapshot::text, lsn, inserted FROM anabranch.begin_proof($1::bigint)",
+                          Parameters().integer(run_.run));
       const Proof proof{Snapshot::parse(begun.text(0, 0)), begun.lsn(0, 1), begun.lsn(0, 2)};
       failpoint("verify_begun");
       log_->start(proof.lsn);
@@ -306,8 +311,12 @@ TwinState Verification::twin_state() {
   const Result found = session_.connection().exec(
       "SELECT state, reason, lsn, copy_lives, swap, swapped FROM anabranch.twin_state($1::bigint)",
       Parameters().integer(run_.run));
-  return {found.optional_text(0, 0).value_or(""), found.optional_text(0, 1).value_or(""), found.optional_lsn(0, 2),
-          found.boolean(0, 3),                    found.boolean(0, 4),                    found.boolean(0, 5)};
+  return {found.optional_text(0, 0).value_or(""),
+          found.optional_text(0, 1).value_or(""),
+          found.optional_lsn(0, 2),
+          found.boolean(0, 3),
+          found.boolean(0, 4),
+          found.boolean(0, 5)};
 }
 
 // The workers fill it, and the applier takes it up, like any copy.
@@ -334,9 +343,9 @@ void Verification::prove_by_twin() {
     }
     try {
       connection.exec("BEGIN ISOLATION LEVEL REPEATABLE READ");
-      const Result proved = connection.exec(
-          "SELECT lsn, compared, differing FROM anabranch.record_twin_proof($1::bigint, $2::bigint)",
-          Parameters().integer(run_.run).integer(differences_max));
+      const Result proved =
+          connection.exec("SELECT lsn, compared, differing FROM anabranch.record_twin_proof($1::bigint, $2::bigint)",
+                          Parameters().integer(run_.run).integer(differences_max));
       connection.exec("COMMIT");
       failpoint("verify_twin_proved");
       compared_ = proved.integer(0, 1);
@@ -386,9 +395,10 @@ void Verification::end_twin(bool keep) {
 
 void Verification::repair() {
   if (differing_ > differences_max || (differing_ > repairs_free && differing_ * 100 > compared_))
-    throw Ended("failed", fmt::format("{} of {} keys differ, too many to be repaired one by one: fill the copy anew beside "
-                                      "the old one, SELECT anabranch.rebuild('{}')",
-                                      differing_, compared_, run_.name));
+    throw Ended("failed",
+                fmt::format("{} of {} keys differ, too many to be repaired one by one: fill the copy anew beside "
+                            "the old one, SELECT anabranch.rebuild('{}')",
+                            differing_, compared_, run_.name));
   for (int attempt = 1; attempt <= corrections_attempts_max; ++attempt) {
     if (correct()) return;
     wait(retry_wait, "the copy is written without a pause");
