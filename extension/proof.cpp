@@ -25,6 +25,7 @@ extern "C" {
 #include "extension/apply.hpp"
 #include "extension/changes.hpp"
 #include "extension/error_codes.hpp"
+#include "extension/proof_condition.hpp"
 #include "extension/proof_statement.hpp"
 
 namespace anabranch {

@@ -1,78 +1,19 @@
 #include "extension/proof_statement.hpp"
 
 extern "C" {
-#include <catalog/pg_operator.h>
 #include <nodes/nodeFuncs.h>
 #include <parser/analyze.h>
 #include <parser/parser.h>
-#include <utils/jsonb.h>
 #include <utils/ruleutils.h>
-#include <utils/typcache.h>
 }
 
 #include "extension/apply.hpp"
+#include "extension/proof_shape.hpp"
 #include "extension/rewrite.hpp"
+#include "extension/text.hpp"
 
 namespace anabranch {
 namespace {
-
-constexpr const char* rows_column = "anabranch_rows";
-constexpr int keys_max = 10'000;
-
-// Text with separators.
-struct Text {
-  StringInfoData buffer;
-  Text() { initStringInfo(&buffer); }
-  bool empty() const { return buffer.len == 0; }
-  const char* c_str() const { return buffer.data; }
-};
-static_assert(std::is_trivially_destructible_v<Text>);
-
-template <typename... Values>
-void add(Text& text, const char* separator, const char* format, Values... values) {
-  if (!text.empty()) appendStringInfoString(&text.buffer, separator);
-  if constexpr (sizeof...(values) == 0)
-    appendStringInfoString(&text.buffer, format);
-  else
-    appendStringInfo(&text.buffer, format, values...);
-}
-
-// How the copy's rows are told apart and what is compared of them.
-struct Shape {
-  TupleDesc state;
-  int key_first = 0, key_count = 0;  // columns, from 0
-  bool counted = false;              // rows told apart by their images
-  bool keyed = false;                // rows with a key
-};
-
-Shape shape_of(const Copy* copy) {
-  Shape shape;
-  shape.state = state_columns(copy->state);
-  for (int i = 0; i < shape.state->natts; i++) {
-    const char* name = NameStr(TupleDescAttr(shape.state, i)->attname);
-    if (copy->rows_class && strcmp(name, key_column) == 0) {
-      shape.key_first = i;
-      shape.key_count = 1;
-    }
-    if (strcmp(name, rows_column) != 0) continue;
-    if (copy->rows_class)
-      shape.counted = true;
-    else
-      shape.key_count = i;
-  }
-  shape.keyed = copy->rows_class && !shape.counted;
-  return shape;
-}
-
-bool is_key(const Shape& shape, int column) {
-  return column >= shape.key_first && column < shape.key_first + shape.key_count;
-}
-
-const char* numbered(const char* prefix, int count) {
-  Text text;
-  for (int i = 1; i <= count; i++) add(text, ", ", "%s%d", prefix, i);
-  return text.c_str();
-}
 
 // ---- What should be
 
@@ -199,12 +140,6 @@ const char* shown_over_one(const Copy* copy) {
   return deparse(query);
 }
 
-bool is_one_of(Oid type, std::initializer_list<Oid> types) {
-  for (const Oid each : types)
-    if (type == each) return true;
-  return false;
-}
-
 // True when the counters e and a of a group are not the same number. Arrays of counts go on with zeros.
 const char* counter_differs(Oid type, const char* e, const char* a) {
   if (type == INT8ARRAYOID)
@@ -296,25 +231,7 @@ const char* key_json(const Shape& shape) {
   return psprintf("jsonb_build_object(%s)", text.c_str());
 }
 
-const char* equality(Oid type) {
-  const Oid operation = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
-  if (!OidIsValid(operation)) return nullptr;
-  HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operation));
-  auto* form = reinterpret_cast<Form_pg_operator>(GETSTRUCT(tuple));
-  const char* name =
-      psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)), NameStr(form->oprname));
-  ReleaseSysCache(tuple);
-  return name;
-}
-
 }  // namespace
-
-TupleDesc state_columns(Oid state) {
-  Relation relation = table_open(state, AccessShareLock);
-  TupleDesc columns = CreateTupleDescCopy(RelationGetDescr(relation));
-  table_close(relation, NoLock);
-  return columns;
-}
 
 const char* changed_name(int ordinal) {
   return psprintf("changed_%d", ordinal);
@@ -346,22 +263,6 @@ const char* proof_statement(Copy* copy, const ProofScope& scope) {
       numbered("a", count), row_type, pairs);
 }
 
-namespace {
-
-// By its text: not every type that has an order can be hashed.
-const char* key_record(const Shape& shape) {
-  Text key;
-  for (int i = 0; i < shape.state->natts; i++)
-    if (is_key(shape, i)) add(key, ", ", "c%d::text COLLATE \"C\"", i + 1);
-  return psprintf("ROW(%s)::record", key.c_str());
-}
-
-const char* bucket_of(const Shape& shape, int buckets) {
-  return psprintf("(hash_record_extended(%s, 0) & %d)", key_record(shape), buckets - 1);
-}
-
-}  // namespace
-
 const char* sketch_statement(Copy* copy, const ProofScope& scope, int buckets) {
   const Shape shape = shape_of(copy);
   Text sums;
@@ -385,13 +286,6 @@ const char* sketch_statement(Copy* copy, const ProofScope& scope, int buckets) {
       "WHERE e.sums IS NULL OR a.sums IS NULL OR e.sums <> a.sums",
       redone_rows(copy, shape, scope), summed(expected_rows(copy, shape, scope)),
       summed(kept_rows(copy, shape, scope)));
-}
-
-const char* bucket_condition(const Copy* copy, int buckets, const int64* chosen, int count) {
-  const Shape shape = shape_of(copy);
-  Text list;
-  for (int i = 0; i < count; i++) add(list, ", ", "%lld", static_cast<long long>(chosen[i]));
-  return psprintf("%s IN (%s)", bucket_of(shape, buckets), list.c_str());
 }
 
 const char* rows_statement(Oid view, Oid other) {
@@ -465,92 +359,6 @@ const char* correction_statement(Copy* copy, bool has_changes) {
       shape.keyed && has_changes
           ? psprintf(" WHERE NOT EXISTS (SELECT FROM redone WHERE redone.c%1$d = coalesce(e.c%1$d, a.c%1$d))", key)
           : "");
-}
-
-namespace {
-
-[[noreturn]] void refuse_keys(const char* why) {
-  ereport(
-      ERROR,
-      (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("keys %s", why),
-       errhint("Write a list of objects by column, [{\"customer\": 7}, {\"customer\": 8}], or of values where the copy "
-               "has one group column, [7, 8].")));
-  pg_unreachable();
-}
-
-// The state table's column of this name; 0: there is none that keys may name.
-int column_named(const Shape& shape, const JsonbValue& name) {
-  for (int i = 0; i < shape.state->natts; i++) {
-    const char* found = NameStr(TupleDescAttr(shape.state, i)->attname);
-    const bool hidden = strncmp(found, "anabranch_", 10) == 0 && !is_key(shape, i);
-    if (!hidden && strlen(found) == static_cast<size_t>(name.val.string.len) &&
-        memcmp(found, name.val.string.val, name.val.string.len) == 0)
-      return i + 1;
-  }
-  return 0;
-}
-
-const char* scalar_text(const JsonbValue& value) {
-  switch (value.type) {
-    case jbvString:
-      return pnstrdup(value.val.string.val, value.val.string.len);
-    case jbvNumeric:
-      return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
-    case jbvBool:
-      return value.val.boolean ? "true" : "false";
-    case jbvBinary: {
-      StringInfoData text;
-      initStringInfo(&text);
-      return JsonbToCString(&text, value.val.binary.data, value.val.binary.len);
-    }
-    default:
-      return nullptr;
-  }
-}
-
-const char* value_condition(TupleDesc state, int column, const JsonbValue& value) {
-  const Form_pg_attribute attribute = TupleDescAttr(state, column - 1);
-  if (value.type == jbvNull) return psprintf("c%d IS NULL", column);
-  const char* operation = equality(attribute->atttypid);
-  const char* type = format_type_extended(attribute->atttypid, attribute->atttypmod,
-                                          FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
-  const char* literal = quote_literal_cstr(scalar_text(value));
-  if (operation == nullptr) return psprintf("c%d::text = (%s::%s)::text", column, literal, type);
-  return psprintf("c%d %s %s::%s", column, operation, literal, type);
-}
-
-}  // namespace
-
-const char* keys_condition(const Copy* copy, Datum keys) {
-  const Shape shape = shape_of(copy);
-  Jsonb* list = DatumGetJsonbP(keys);
-  if (!JB_ROOT_IS_ARRAY(list) || JB_ROOT_IS_SCALAR(list)) refuse_keys("are not a list");
-  if (JB_ROOT_COUNT(list) == 0) refuse_keys("are an empty list");
-  if (JB_ROOT_COUNT(list) > keys_max) refuse_keys(psprintf("are more than %d", keys_max));
-  Text all;
-  for (uint32 i = 0; i < JB_ROOT_COUNT(list); i++) {
-    JsonbValue* key = getIthJsonbValueFromContainer(&list->root, i);
-    const bool is_object = key->type == jbvBinary && JsonContainerIsObject(key->val.binary.data);
-    if (!is_object) {
-      if (copy->rows_class || shape.key_count != 1) refuse_keys("do not name their columns");
-      add(all, " OR ", "%s", value_condition(shape.state, shape.key_first + 1, *key));
-      continue;
-    }
-    Text one;
-    JsonbIterator* iterator = JsonbIteratorInit(key->val.binary.data);
-    JsonbValue name, value;
-    JsonbIteratorToken token = JsonbIteratorNext(&iterator, &name, true);
-    while ((token = JsonbIteratorNext(&iterator, &name, true)) == WJB_KEY) {
-      const int column = column_named(shape, name);
-      if (column == 0)
-        refuse_keys(psprintf("name \"%s\", which is no column the copy's rows are found by", scalar_text(name)));
-      JsonbIteratorNext(&iterator, &value, true);
-      add(one, " AND ", "%s", value_condition(shape.state, column, value));
-    }
-    if (one.empty()) refuse_keys("have an object without columns");
-    add(all, " OR ", "(%s)", one.c_str());
-  }
-  return psprintf("(%s)", all.c_str());
 }
 
 }  // namespace anabranch

@@ -46,14 +46,6 @@ const char* proof_statement(Copy* copy, const ProofScope& scope);
 /// The same summed up by buckets, for a first look: bucket bigint, for those that differ.
 const char* sketch_statement(Copy* copy, const ProofScope& scope, int buckets);
 
-/// The condition, over c1, c2, ..., that a group, or row, is in one of these buckets.
-const char* bucket_condition(const Copy* copy, int buckets, const int64* chosen, int count);
-
-/// The condition that a group, or row, has the values of one of these objects: [{"customer": 7}, ...]. A scalar stands
-/// for the value of the only group column. To be made as the copy's owner, as values are read by their types. Raises
-/// invalid_parameter_value for what is no such list.
-const char* keys_condition(const Copy* copy, Datum keys);
-
 /// The same of the rows that two views show, by the columns of the same name and type in both; only `expected` and
 /// `actual` of them, and the class: missing (only the second view has it, perhaps several times) or extra.
 const char* rows_statement(Oid view, Oid other);
@@ -64,8 +56,5 @@ const char* rows_statement(Oid view, Oid other);
 /// the stream adds meanwhile. Rows with keys are replaced, unless one of the changes in changed_1, ... (`has_changes`)
 /// is of the same row: then the stream has brought, or will bring, the row as it is now.
 const char* correction_statement(Copy* copy, bool has_changes);
-
-/// The column list c1, c2, ... of the state table, and its types.
-TupleDesc state_columns(Oid state);
 
 }  // namespace anabranch

@@ -10,30 +10,12 @@ extern "C" {
 #include <utils/typcache.h>
 }
 
-#include <type_traits>
-
 #include "extension/aggregates.hpp"
 #include "extension/rewrite.hpp"
+#include "extension/text.hpp"
 
 namespace anabranch {
 namespace {
-
-// Text with separators, the most of what follows.
-struct Text {
-  StringInfoData buffer;
-  Text() { initStringInfo(&buffer); }
-  const char* c_str() const { return buffer.data; }
-};
-static_assert(std::is_trivially_destructible_v<Text>);
-
-template <typename... Values>
-void add(Text& text, const char* separator, const char* format, Values... values) {
-  if (text.buffer.len > 0) appendStringInfoString(&text.buffer, separator);
-  if constexpr (sizeof...(values) == 0)
-    appendStringInfoString(&text.buffer, format);
-  else
-    appendStringInfo(&text.buffer, format, values...);
-}
 
 // A column of the state table that holds a value of the query.
 struct Kept {
