@@ -13,6 +13,7 @@ import avro.io
 import avro.schema
 
 from proto_schema_test import read as read_row
+from rig.settings import write_settings
 
 warnings.filterwarnings("ignore", "Unknown local-timestamp-micros")  # it reads a long then, as the specification says
 
@@ -25,15 +26,15 @@ ROW = r"""(1, E'K\u00e4se "\n', 12.50, '\x00ff', '2026-11-21 06:07:30.185973+00'
           '{"a b",NULL}', '{"b": [1, null]}')"""
 
 
-class Published:
+class Formatted:
+    """A table with a column of each sort, published in the format that the settings name."""
+
     def __init__(self, rig, kafka, tables="", **settings):
         self.rig, self.kafka = rig, kafka
         self.prefix = f"f{time.monotonic_ns()}"
         self.topic = f"{self.prefix}.public.item"
         config = rig.directory / f"{self.prefix}.toml"
-        lines = [f'brokers = "{kafka.bootstrap}"', f'prefix = "{self.prefix}"', "partitions = 1", *(f'{k} = "{v}"' for k, v in settings.items())]
-        config.write_text('log = "kafka"\n[kafka]\n' + "\n".join(lines) + "\n" + tables)
-        config.chmod(0o600)
+        write_settings(config, kafka.bootstrap, self.prefix, partitions=1, tables=tables, **{key: f'"{value}"' for key, value in settings.items()})
         rig.sql(TABLE)
         rig.command("-c", str(config), "init")
         rig.sql("ALTER PUBLICATION anabranch ADD TABLE item")
@@ -78,7 +79,7 @@ def change(rig):
 
 
 def test_debezium_json_is_what_its_readers_expect(rig, kafka):
-    published = Published(rig, kafka, format="debezium-json")
+    published = Formatted(rig, kafka, format="debezium-json")
     rig.sidecar.start()
     change(rig)
     records = published.records(5)
@@ -101,7 +102,7 @@ def test_debezium_json_is_what_its_readers_expect(rig, kafka):
 
 
 def test_avro_is_read_by_the_schemas_in_the_registry(rig, kafka, schema_registry):
-    published = Published(rig, kafka, format="avro", schema_registry=schema_registry.url)
+    published = Formatted(rig, kafka, format="avro", schema_registry=schema_registry.url)
     rig.sidecar.start()
     change(rig)
     records = published.records(5)
@@ -134,7 +135,7 @@ def test_avro_is_read_by_the_schemas_in_the_registry(rig, kafka, schema_registry
 
 
 def test_protobuf_stands_in_the_registry_with_its_table_s_proto(rig, kafka, schema_registry):
-    published = Published(rig, kafka, schema_registry=schema_registry.url)
+    published = Formatted(rig, kafka, schema_registry=schema_registry.url)
     rig.sidecar.start()
     rig.sql(f"INSERT INTO item VALUES {ROW}")
     record, = published.records(1)
@@ -151,7 +152,7 @@ def test_protobuf_stands_in_the_registry_with_its_table_s_proto(rig, kafka, sche
 
 def test_a_registry_that_is_away_is_waited_for(rig, kafka, make_schema_registry):
     schema_registry = make_schema_registry()
-    published = Published(rig, kafka, format="avro", schema_registry=schema_registry.url)
+    published = Formatted(rig, kafka, format="avro", schema_registry=schema_registry.url)
     schema_registry.kill()
     rig.sidecar.start()
     change(rig)
@@ -167,7 +168,7 @@ def test_a_registry_that_is_away_is_waited_for(rig, kafka, make_schema_registry)
 def test_rows_that_existed_read_like_others(make_rig, kafka, schema_registry):
     for name, settings in (("debezium-json", {}), ("avro", {"schema_registry": schema_registry.url})):
         with make_rig(f"-{name[:4]}") as rig:
-            published = Published(rig, kafka, format=name, **settings)
+            published = Formatted(rig, kafka, format=name, **settings)
             rig.sidecar.start()
             rig.sql(f"INSERT INTO item VALUES {ROW}, (2{', NULL' * 12})")
             published.records(2)
@@ -187,7 +188,7 @@ def test_rows_that_existed_read_like_others(make_rig, kafka, schema_registry):
 
 
 def test_a_compacted_topic_has_the_latest_row_of_each_key(rig, kafka):
-    published = Published(rig, kafka, '[kafka.table."public.item"]\nlatest = true\n', format="debezium-json")
+    published = Formatted(rig, kafka, '[kafka.table."public.item"]\nlatest = true\n', format="debezium-json")
     rig.sidecar.start()
     rig.sql("INSERT INTO item (id, name) SELECT n, 'a' FROM generate_series(1, 20) AS n")
     rig.sql("UPDATE item SET name = 'b' WHERE id % 2 = 0")

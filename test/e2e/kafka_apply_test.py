@@ -9,13 +9,13 @@ import time
 
 import kill_test
 from rig import needs, social
-from rig.published import Published
+from rig.through_kafka import ThroughKafka
 
 KILLS = max(6, int(os.environ.get("ANABRANCH_KILLS", "200")) // 8)
 
 
 def prepared(rig, kafka, copies=None, **settings):
-    published = Published(rig, kafka, **settings)
+    published = ThroughKafka(rig, kafka, **settings)
     published.prepare(copies)
     return published
 

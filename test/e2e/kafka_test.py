@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from rig import needs
 from rig.kafka import EX_UNAVAILABLE, SCRIPT
+from rig.waiting import wait_until
 
 FETCH = SCRIPT.parent / "fetch-jars.sh"
 
@@ -231,9 +232,9 @@ def test_three_nodes_keep_what_they_acknowledged(make_kafka):
     assert values(kafka, "t") == [b"before", b"after"]
 
     kafka.start(first)
-    kafka._wait(lambda: first in kafka._admin.list_topics("t").topics["t"].partitions[0].isrs, "the node's return", 60)
+    wait_until(lambda: first in kafka._admin.list_topics("t").topics["t"].partitions[0].isrs, "the node's return", 60)
     kafka.elect_preferred_leader("t")
-    kafka._wait(lambda: kafka.leader("t") == kafka._admin.list_topics("t").topics["t"].partitions[0].replicas[0], "the first replica's lead")
+    wait_until(lambda: kafka.leader("t") == kafka._admin.list_topics("t").topics["t"].partitions[0].replicas[0], "the first replica's lead")
     second = kafka.leader("t")
     kafka.stop(second)
     assert kafka.leader("t") != second

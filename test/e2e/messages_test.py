@@ -7,12 +7,12 @@ import contextlib
 import json
 
 from publish_kill_test import TRANSACTION
-from rig.publishing import Published as Base
+from rig.publishing import Published
 
 PREFIXES = ("outbox", "audit log")
 
 
-class Published(Base):
+class PublishedMessages(Published):
     prefixes = PREFIXES
 
     def __init__(self, rig, kafka, rng=None, **settings):
@@ -48,7 +48,7 @@ class Published(Base):
 
 
 def test_publishes_events_in_order_with_their_rows(rig, kafka, rng):
-    published = Published(rig, kafka, rng)
+    published = PublishedMessages(rig, kafka, rng)
     rig.sidecar.start()
     published.events(120)
     units = published.expect_exact()
@@ -60,7 +60,7 @@ def test_publishes_events_in_order_with_their_rows(rig, kafka, rng):
 
 
 def test_keys_headers_and_contents_are_what_was_sent(rig, kafka):
-    published = Published(rig, kafka)
+    published = PublishedMessages(rig, kafka)
     rig.sidecar.start()
     binary = bytes(range(256)) * 20
     for prefix, content in (("outbox", binary), ("outbox", b""), ("outbox:42", b"keyed"), ("outbox:", b"empty key"), ("outbox:a:b", b"colons"),
@@ -86,7 +86,7 @@ def test_keys_headers_and_contents_are_what_was_sent(rig, kafka):
 def test_content_that_is_too_large_is_parked_or_cut(make_rig, kafka):
     for oversize in ("park", "fragment"):
         with make_rig(f"-{oversize}") as rig:
-            published = Published(rig, kafka, oversize=f'"{oversize}"')
+            published = PublishedMessages(rig, kafka, oversize=f'"{oversize}"')
             rig.sidecar.start()
             published.emit(b"x" * 3_000_000)
             published.emit(b"y" * 17_000_000)  # the decoder sends none of more than 16 MB
@@ -107,7 +107,7 @@ def test_content_that_is_too_large_is_parked_or_cut(make_rig, kafka):
 
 
 def test_events_are_exact_when_killed_at_each_step(rig, kafka, rng):
-    published = Published(rig, kafka, rng)
+    published = PublishedMessages(rig, kafka, rng)
     for name in TRANSACTION:
         rig.sidecar.start(failpoint=f"{name}:1")
         rig.wait_until(lambda: published.events(2) or not rig.sidecar.running(), f"a kill at {name}", seconds=120)

@@ -64,8 +64,18 @@ def test_a_delayed_commit_ends_no_other_transaction(rig, make_kafka, rng):
     rig.wait_until(rig.sidecar.halted, "the second transaction")
     topic = f"{published.prefix}.public.item"
     assert len(kafka.read(topic, settled=False)) == 2
+    answered = kafka.proxy.delay("EndTxn", seconds=0, times=1, answer=True)  # of the one that was held
     held.release()
-    time.sleep(1)
+    answered.wait()
+    # What it would have committed would be there before a later transaction is.
+    marker = f"later-{published.prefix}"
+    kafka.create_topic(marker)
+    later = kafka.producer(transactional_id=marker)
+    later.init_transactions(60)
+    later.begin_transaction()
+    later.produce(marker, b"")
+    later.commit_transaction(60)
+    assert len(kafka.read(marker)) == 1
     assert len(kafka.read(topic, settled=False)) == 2, "the delayed commit has ended another transaction"
     rig.sidecar.go_on()
     published.expect_exact()

@@ -5,7 +5,7 @@ copy over the stream must equal its query over that table; the sidecar is killed
 
 import contextlib
 
-from rig.published import Published
+from rig.through_kafka import ThroughKafka
 
 COPIES = {
     "sums": "SELECT id, count(*) AS n, sum(amount) AS amount FROM {events} GROUP BY id",
@@ -79,7 +79,7 @@ def test_copies_follow_a_stream(rig, rng):
 
 def test_copies_follow_a_stream_through_kafka(rig, kafka, rng):
     prepare(rig)
-    published = Published(rig, kafka)
+    published = ThroughKafka(rig, kafka)
     rig.command("-c", str(published.path), "init")
     run(rig, rng, ["publish_parts_written", "publish_committed"])
     assert "whole: " in published.audit()

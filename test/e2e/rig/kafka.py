@@ -5,13 +5,13 @@ import pathlib
 import re
 import signal
 import subprocess
-import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from rig.brokers import Unavailable
 from rig.kafka_reader import Reader
+from rig.waiting import wait_until
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[3] / "scripts" / "kafka.sh"
 EX_UNAVAILABLE = 69
@@ -117,12 +117,12 @@ class Kafka:
         topic = NewTopic(name, partitions, len(self.nodes) if replication is None else replication,
                          config={key.replace("_", "."): str(value) for key, value in config.items()})
         self._admin.create_topics([topic], operation_timeout=REQUEST_SECONDS)[name].result(REQUEST_SECONDS)
-        self._wait(lambda: all(self.leader(name, partition) is not None for partition in range(partitions)), f"leaders of {name}")
+        wait_until(lambda: all(self.leader(name, partition) is not None for partition in range(partitions)), f"leaders of {name}", REQUEST_SECONDS)
 
     def delete_topic(self, name):
         """Waits until it is gone."""
         self._admin.delete_topics([name], operation_timeout=REQUEST_SECONDS)[name].result(REQUEST_SECONDS)
-        self._wait(lambda: name not in self.topics(), f"the end of topic {name}")
+        wait_until(lambda: name not in self.topics(), f"the end of topic {name}", REQUEST_SECONDS)
 
     def topics(self):
         """{name: number of partitions}, without Kafka's own."""
@@ -180,12 +180,6 @@ class Kafka:
         """Every record of the topics up to their present end."""
         with self.reader(*topics, isolation=isolation) as reader:
             return reader.read(**how)
-
-    def _wait(self, condition, what, seconds=REQUEST_SECONDS):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what}"
-            time.sleep(0.05)
 
 
 def _table(text):

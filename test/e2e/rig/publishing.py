@@ -5,6 +5,7 @@ import time
 
 import psycopg2.errors
 
+from rig.settings import write_settings
 from rig.topics import Oracle, expect_published
 
 TABLES = {"item": ["id", "n", "note"], "tag": ["a", "b"]}
@@ -69,10 +70,7 @@ class Published:
             self.applier.start()
 
     def configure(self, home="", **settings):
-        lines = [f'brokers = "{self.brokers}"', f'prefix = "{self.prefix}"', "partitions = 3", *(f"{k} = {v}" for k, v in settings.items())]
-        self.config.write_text('log = "kafka"\n[source.home]\n' + home + "\n[kafka]\n" + "\n".join(lines) + "\n[kafka.properties]\n"
-                               + "".join(f'"{key}" = "{value}"\n' for key, value in self.properties.items()))
-        self.config.chmod(0o600)
+        write_settings(self.config, self.brokers, self.prefix, home=home, properties=self.properties, **settings)
 
     def work(self, transactions):
         """Random transactions, with changes of keys, truncates and what is rolled back."""

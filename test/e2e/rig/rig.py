@@ -12,9 +12,7 @@ import psycopg2
 from rig.cluster import Cluster
 from rig.compare import expect_equal
 from rig.sidecar import Sidecar, command
-
-# Long enough for two cores that other tests keep busy, too; a test that comes near it is broken anyway.
-PATIENCE_SECONDS = 120
+from rig.waiting import PATIENCE_SECONDS, wait_until
 
 
 class Rig:
@@ -140,12 +138,7 @@ class Rig:
         rows = self.sql("SELECT state, sqlstate, reason FROM anabranch.progress WHERE copy = %s::regclass", (copy,))
         return rows[0] if rows else ("unbound", None, None)
 
-    def wait_until(self, condition, what, seconds=PATIENCE_SECONDS):
-        """Polls until condition() is true."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what}"
-            time.sleep(0.02)
+    wait_until = staticmethod(wait_until)
 
     def wait_for_state(self, copy, *states, seconds=PATIENCE_SECONDS, tolerate=None):
         """Waits until the copy is in one of the states; fails at once when it has come to another final one, but for

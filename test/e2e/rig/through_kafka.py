@@ -3,9 +3,10 @@
 import pathlib
 
 from rig import social
+from rig.settings import write_settings
 
 
-class Published:
+class ThroughKafka:
     """`rig` with `kafka` between its tables and its copies. `rig.sidecar` runs both halves in one process; `publisher` and
     `applier` are processes of one half each."""
 
@@ -13,9 +14,7 @@ class Published:
         self.rig, self.kafka = rig, kafka
         self.prefix = prefix or f"t{abs(hash(str(rig.directory) + rig.log_path.name)) % 10**9}"
         self.path = pathlib.Path(f"{rig.log_path}.toml")
-        lines = "".join(f"{key} = {value}\n" for key, value in kafka_settings.items())
-        self.path.write_text(f'log = "kafka"\n[kafka]\nbrokers = "{kafka.bootstrap}"\nprefix = "{self.prefix}"\npartitions = 3\n{lines}'
-                             '[kafka.properties]\n"reconnect.backoff.max.ms" = 500\n')
+        write_settings(self.path, kafka.bootstrap, self.prefix, properties={"reconnect.backoff.max.ms": 500}, **kafka_settings)
         rig.sidecar.arguments = ["-c", str(self.path)]
         self.publisher = rig.another_sidecar()
         self.publisher.arguments = ["--only", "publish", *rig.sidecar.arguments]

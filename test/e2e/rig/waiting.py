@@ -1,0 +1,14 @@
+"""Waits that end."""
+
+import time
+
+# Long enough for two cores that other tests keep busy, too; a test that comes near it is broken anyway.
+PATIENCE_SECONDS = 120
+
+
+def wait_until(condition, what, seconds=PATIENCE_SECONDS):
+    """Polls until condition() is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what}"
+        time.sleep(0.02)
