@@ -52,3 +52,20 @@ end_process() { # SIGNAL FILE ARGUMENT
   done
   rm -f "$2"
 }
+
+# Waits until "ANSWERS..." succeeds; 1 when the process is gone before that, or does not come to it in so many seconds.
+wait_for_process() { # SECONDS FILE ARGUMENT ANSWERS...
+  local deadline=$((SECONDS + $1)) file=$2 argument=$3
+  shift 3
+  until "$@"; do
+    process_of "$file" "$argument" > /dev/null && [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 0.1
+  done
+}
+
+# The settings of a Java program that logs by log4j: to its output, each line with its time.
+log4j_properties() {
+  printf '%s\n' 'log4j.rootLogger=INFO, out' 'log4j.appender.out=org.apache.log4j.ConsoleAppender' \
+    'log4j.appender.out.layout=org.apache.log4j.PatternLayout' \
+    'log4j.appender.out.layout.ConversionPattern=%d{ISO8601} %p %m (%c)%n'
+}

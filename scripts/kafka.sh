@@ -111,9 +111,7 @@ kafka_create() { # DIR [--nodes N] [--property NAME=VALUE]... [--listener NAME=P
     voters+=${voters:+,}$node@127.0.0.1:$port
   done
   mkdir -p "$directory"
-  printf '%s\n' 'log4j.rootLogger=INFO, out' 'log4j.appender.out=org.apache.log4j.ConsoleAppender' \
-    'log4j.appender.out.layout=org.apache.log4j.PatternLayout' \
-    'log4j.appender.out.layout.ConversionPattern=%d{ISO8601} %p %m (%c)%n' > "$directory/log4j.properties"
+  log4j_properties > "$directory/log4j.properties"
   # The identity of the cluster: 16 random bytes in base64, none of whose letters Kafka's tools take for an option.
   head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=' > "$directory/cluster.id"
 
@@ -211,14 +209,12 @@ kafka_wait() { # DIR NODE...
   local directory=$1 node deadline=$((SECONDS + KAFKA_START_SECONDS))
   shift
   for node in "$@"; do
-    until kafka_answers "$directory" "$node"; do
-      if ! kafka_pid "$directory" "$node" > /dev/null || [ "$SECONDS" -ge "$deadline" ]; then
-        tail -n 20 "$directory/node-$node/log" >&2
-        kafka_say "node $node in \"$directory\" did not start (its log is above)"
-        return 1
-      fi
-      sleep 0.1
-    done
+    if ! wait_for_process $((deadline - SECONDS)) "$directory/node-$node/pid" "$directory/node-$node/server.properties" \
+      kafka_answers "$directory" "$node"; then
+      tail -n 20 "$directory/node-$node/log" >&2
+      kafka_say "node $node in \"$directory\" did not start (its log is above)"
+      return 1
+    fi
   done
 }
 

@@ -46,7 +46,7 @@ answers() { # DIR
 }
 
 start() { # DIR
-  local registry deadline=$((SECONDS + START_SECONDS))
+  local registry
   registry=$(fetch) || return
   mkdir -p "$1"
   [ -e "$1/port" ] || free_port > "$1/port"
@@ -54,14 +54,11 @@ start() { # DIR
     start_process "$1/pid" "$1/log" java -Danabranch.directory="$1" -Xms64m -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
       -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$(cat "$1/port")" -jar "$registry"/*-runner.jar
   fi
-  until answers "$1"; do
-    if ! process_of "$1/pid" "-Danabranch.directory=$1" > /dev/null || [ "$SECONDS" -ge "$deadline" ]; then
-      tail -n 20 "$1/log" >&2
-      say "the registry in \"$1\" did not start (its log is above)"
-      return 1
-    fi
-    sleep 0.1
-  done
+  if ! wait_for_process $START_SECONDS "$1/pid" "-Danabranch.directory=$1" answers "$1"; then
+    tail -n 20 "$1/log" >&2
+    say "the registry in \"$1\" did not start (its log is above)"
+    return 1
+  fi
   url "$1"
 }
 

@@ -84,13 +84,15 @@ configure() { # DIR [OPTION]...
     echo "producer.override.compression.type=lz4"
     [ ${#properties[@]} = 0 ] || printf '%s\n' "${properties[@]}"
   } > "$directory/connector.properties"
-  printf '%s\n' 'log4j.rootLogger=INFO, out' 'log4j.appender.out=org.apache.log4j.ConsoleAppender' \
-    'log4j.appender.out.layout=org.apache.log4j.PatternLayout' \
-    'log4j.appender.out.layout.ConversionPattern=%d{ISO8601} %p %m (%c)%n' > "$directory/log4j.properties"
+  log4j_properties > "$directory/log4j.properties"
 }
 
+# Since it was started last, when the log had so many bytes.
+streams() { tail -c "+$(($2 + 1))" "$1" | grep 'Starting streaming' > /dev/null; } # LOG BYTES
+has_decided() { streams "$@" || tail -c "+$(($2 + 1))" "$1" | grep 'Task is being killed' > /dev/null; } # LOG BYTES
+
 start() { # DIR [OPTION]...
-  local directory=$1 jars deadline=$((SECONDS + START_SECONDS)) began
+  local directory=$1 jars began
   jars=$("$here/../../scripts/fetch-jars.sh" "$here/debezium-jars.txt") || return
   if [ ! -e "$directory/connector.properties" ]; then
     configure "$@" || return
@@ -105,15 +107,12 @@ start() { # DIR [OPTION]...
     start_process "$directory/pid" "$directory/log" java -Xms256m -Xmx1g ${DEBEZIUM_JAVA_OPTIONS:-} \
       -Dlog4j.configuration="file:$directory/log4j.properties" -cp "$jars/*" \
       org.apache.kafka.connect.cli.ConnectStandalone "$directory/worker.properties" "$directory/connector.properties"
-    until tail -c "+$((began + 1))" "$directory/log" | grep 'Starting streaming' > /dev/null; do
-      if ! process_of "$directory/pid" "$directory/connector.properties" > /dev/null || [ "$SECONDS" -ge "$deadline" ] ||
-        tail -c "+$((began + 1))" "$directory/log" | grep 'Task is being killed' > /dev/null; then
-        tail -n 30 "$directory/log" >&2
-        say "the connector in \"$directory\" does not stream (its log is above)"
-        return 1
-      fi
-      sleep 0.1
-    done
+    if ! wait_for_process $START_SECONDS "$directory/pid" "$directory/connector.properties" has_decided "$directory/log" "$began" ||
+      ! streams "$directory/log" "$began"; then
+      tail -n 30 "$directory/log" >&2
+      say "the connector in \"$directory\" does not stream (its log is above)"
+      return 1
+    fi
   fi
   process_of "$directory/pid" "$directory/connector.properties"
 }
