@@ -68,13 +68,14 @@ def test_a_delayed_commit_ends_no_other_transaction(rig, make_kafka, rng):
     held.release()
     answered.wait()
     # What it would have committed would be there before a later transaction is.
-    kafka.create_topic(f"{published.prefix}.later")
-    later = kafka.producer(transactional_id=f"{published.prefix}.later")
+    marker = f"later-{published.prefix}"
+    kafka.create_topic(marker)
+    later = kafka.producer(transactional_id=marker)
     later.init_transactions(60)
     later.begin_transaction()
-    later.produce(f"{published.prefix}.later", b"")
+    later.produce(marker, b"")
     later.commit_transaction(60)
-    assert len(kafka.read(f"{published.prefix}.later")) == 1
+    assert len(kafka.read(marker)) == 1
     assert len(kafka.read(topic, settled=False)) == 2, "the delayed commit has ended another transaction"
     rig.sidecar.go_on()
     published.expect_exact()
