@@ -38,6 +38,7 @@ constexpr int cancelled_max = 2;  // by statement_timeout, mostly: all other cop
 
 BatchOptions batch_options(const RunSettings& settings, const Stop& stop) {
   BatchOptions options;
+  options.source = settings.source;
   options.stop = &stop;
   options.size.interval_max = settings.batch_interval_max;
   options.size.rows_max = settings.batch_rows_max;

@@ -124,7 +124,7 @@ COMMENT ON COLUMN anabranch.publishers.reason IS 'why it waits or has stopped, w
 COMMENT ON COLUMN anabranch.publishers.lsn IS 'end of the last transaction known to be in the topics';
 COMMENT ON COLUMN anabranch.publishers.lag_bytes IS 'WAL written since lsn, of whatever kind';
 COMMENT ON COLUMN anabranch.publishers.running IS 'whether it has been seen in the last 20 s';
-COMMENT ON COLUMN anabranch.publishers.dead_letters IS 'values that were too large, in dead_letters';
+COMMENT ON COLUMN anabranch.publishers.dead_letters IS 'values that were too large, and messages that are no rows, in dead_letters';
 COMMENT ON COLUMN anabranch.publishers.records IS 'records written since started_at';
 COMMENT ON COLUMN anabranch.publishers.transactions IS 'transactions written since started_at';
 COMMENT ON COLUMN anabranch.publishers.cluster_id IS 'the Kafka cluster';

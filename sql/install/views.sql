@@ -218,7 +218,7 @@ FROM (
                        p.seen_at::timestamptz(0), p.sidecar_host, p.sidecar_pid),
      'start it: anabranch run; its log says why it stopped'),
     (p.running AND p.state = 'waiting', 2, p.reason, 'look at the brokers; publishing goes on by itself'),
-    (p.dead_letters > 0, 2, pg_catalog.format('%s values were too large for their topics', p.dead_letters),
+    (p.dead_letters > 0, 2, pg_catalog.format('%s values or messages were set aside', p.dead_letters),
      'SELECT * FROM anabranch.dead_letters'),
     (true, 1, NULL, NULL)) AS checks (holds, severity, problem, remedy)
   WHERE checks.holds

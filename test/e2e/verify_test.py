@@ -114,7 +114,8 @@ def test_no_false_alarm_under_load(make_rig):
 def expect_no_false_alarm(rig):
     prepare(rig)
     compared = 0
-    with rig.load(LOAD, clients=8), long_transactions(rig):
+    # Paced: a machine that cannot keep up verifies nothing.
+    with rig.load(LOAD + "\\sleep 20 ms\n", clients=16), long_transactions(rig):
         while compared < COMPARISONS:
             runs = [verify(rig, copy, mode=mode) for copy in COPIES for mode in ("full", "sketch", "full")]
             wait_ended(rig, *runs)
