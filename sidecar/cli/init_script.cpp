@@ -44,7 +44,7 @@ std::string server_settings(const Settings& settings, bool apply) {
           std::pair{"max_wal_senders", "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender')"}})
       script +=
           fmt::format("SELECT format('ALTER SYSTEM SET {0} = %s', {1} + {2})\n WHERE {3}::int < {1} + {2} \\gexec\n",
-                      name, used, 1 + settings.fill_workers_max, setting_of(name));
+                      name, used, 2 + settings.fill_workers_max, setting_of(name));
     // The names one by one, also where they had been quoted as one; the list itself must not be quoted.
     script += fmt::format(
         "SELECT 'ALTER SYSTEM SET output_plugin_libraries = ' || string_agg(quote_ident(name), ', ')\n"

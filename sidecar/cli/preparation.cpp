@@ -135,8 +135,8 @@ class Plan {
   }
 
   void limit(const std::string& name, const ServerLimit& limit, int64_t ours, const char* what) {
-    // One for the applier and one for each copy that is being filled.
-    const int64_t needed = ours + settings_.fill_workers_max;
+    // One for the applier, one for each copy that is being filled, one for the verification under way.
+    const int64_t needed = ours + settings_.fill_workers_max + 1;
     const auto text = fmt::format("is {}, of which {} are in use", limit.value, limit.used);
     if (limit.left() >= needed) {
       add(Step::State::fine, name, text);
@@ -149,7 +149,7 @@ class Plan {
           .remedy = restart_remedy;
     else if (limit.left() >= ours && !options_.apply)
       add(Step::State::advice, name,
-          fmt::format("{}; filling {} copies at once takes {} more {}", text, settings_.fill_workers_max, needed, what))
+          fmt::format("{}; filling {} copies at once, and verifying one, takes {} more {}", text, settings_.fill_workers_max, needed, what))
           .remedy =
           fmt::format("set {} = {} in postgresql.conf and restart the server, or lower fill_workers_max", name, wanted);
     else

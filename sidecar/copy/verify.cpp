@@ -451,7 +451,7 @@ bool Verification::correct() {
 }  // namespace
 
 std::string verify_slot_name(const std::string& slot) {
-  return slot + "_verify";
+  return fill_slot_name(slot, 0);  // copies are numbered from 1
 }
 
 void verify_copy(const VerifyContext& context, Session& session, const VerificationRun& run) {

@@ -30,7 +30,7 @@ struct VerifyContext {
   const Stop& stop;
 };
 
-// The slot through which verifications read the log, and the origin under which they write.
+// The slot through which verifications read the log, and the origin under which they write: called like those of fills.
 std::string verify_slot_name(const std::string& slot);
 
 // Carries a run out and records what came of it: it is done, failed or cancelled then. Throws Interrupted when stopped,

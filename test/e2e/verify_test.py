@@ -195,7 +195,7 @@ def test_exact_when_killed_at_each_step(rig, rng):
             wait_ended(rig, run)
             assert verdict(rig, run)[0] == "done", (name, verdict(rig, run))
     rig.expect_current(COPIES)
-    rig.wait_until(lambda: rig.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '%\\_verify'") == 0, "the slot to be dropped")
+    rig.wait_until(lambda: rig.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '%\\_fill\\_0'") == 0, "the slot to be dropped")
     rig.sidecar.stop()
 
 
