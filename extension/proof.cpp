@@ -2,9 +2,8 @@
 //
 // Method of prove():
 //   1. The transaction is REPEATABLE READ: sources, copy and the copy's position P are seen under one snapshot S. By
-//   rule V
-//      everything applied is visible in S, so the two differ by the changes that S shows and that end after P. The
-//      sidecar reads them from the log, and hands them over as a Delta.
+//      rule V everything applied is visible in S, so the two differ by the changes that S shows and that end after P.
+//      The sidecar reads them from the log, and hands them over as a Delta.
 //   2. One statement compares all groups or rows, as the copy's owner (proof_statement.hpp).
 //   3. Its rows are counted as they come; those that differ are kept up to a bound.
 // So no difference is lag and none is missed, and nobody waits: neither writers nor the stream.

@@ -23,6 +23,7 @@ constexpr milliseconds retry_delay_min = 200ms;
 constexpr milliseconds retry_delay_max = 5s;
 constexpr milliseconds lock_wait_max = 1s;  // for the sources, and for a pause between two batches
 constexpr milliseconds rest_max = 1h;
+constexpr double duty_min = 0.001;
 
 ConnectOptions verifier_options(const RunSettings& settings, const Stop& stop) {
   ConnectOptions options;
@@ -90,6 +91,19 @@ void Verifier::run() {
   }
 }
 
+// The duty: what has been read is followed by a rest in proportion, before anything is read that can wait.
+void Verifier::rest(Session& session, const VerificationRun& run) {
+  if (run.duty >= 1) return;
+  while (Clock::now() < rested_at_) {
+    const Result goes_on = session.connection().exec(
+        "SELECT anabranch.note_verification($1::bigint, 'the last verification asked for a rest (duty)')",
+        Parameters().integer(run.run));
+    if (!goes_on.boolean(0, 0)) return;  // cancelled, which is seen to where it is carried out
+    const auto left = std::chrono::ceil<milliseconds>(rested_at_ - Clock::now());
+    if (stop_.wait(std::clamp<milliseconds>(left, 0ms, look_interval))) throw Interrupted();
+  }
+}
+
 // One session: looks for runs and carries them out until something fails.
 void Verifier::work_once() {
   Session session(verifier_options(settings_, stop_));
@@ -99,12 +113,12 @@ void Verifier::work_once() {
   drop_fill_slot(session.connection(), verify_slot_name(settings_.slot), &stop_);
   while (!stop_.requested()) {
     if (const std::optional<VerificationRun> run = next_run(session)) {
+      rest(session, *run);
       const Clock::time_point began = Clock::now();
       verify_copy({settings_, token_, stop_}, session, *run);
-      // The duty: what has been read is followed by a rest in proportion, before anything else is read.
       const auto took = std::chrono::duration<double>(Clock::now() - began);
-      const auto rest = std::chrono::duration_cast<milliseconds>(took * (1 / std::max(run->duty, 0.001) - 1));
-      if (run->mode != "keys" && stop_.wait(std::min<milliseconds>(rest, rest_max))) return;
+      const auto pause = std::chrono::duration_cast<milliseconds>(took * (1 / std::max(run->duty, duty_min) - 1));
+      rested_at_ = Clock::now() + std::min<milliseconds>(pause, rest_max);
       continue;
     }
     for (milliseconds waited{}; waited < look_interval && !asked_.exchange(false); waited += ask_interval)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "sidecar/copy/verify.hpp"
@@ -23,10 +24,12 @@ class Verifier {
  private:
   void run();
   void work_once();
+  void rest(Session& session, const VerificationRun& run);
 
   const RunSettings settings_;
   const SourceToken token_;
   Stop stop_;
+  std::chrono::steady_clock::time_point rested_at_{};  // by its thread alone
   std::atomic<bool> fenced_{false};
   std::atomic<bool> asked_{false};
   std::thread thread_;

@@ -1,16 +1,13 @@
 // Method, where the sources can be read in one short statement:
 //   1. A slot of its own is copied from the main one: the log from the copy's position on can be read beside the
-//   applier.
+//      applier.
 //   2. In one REPEATABLE READ transaction sources and copy are seen under a snapshot S, and the copy's position P with
-//   them. By
-//      rule V everything the copy has is visible in S. L is the WAL's insert position right behind S: whatever S shows
-//      ends at or before L.
+//      them. By rule V everything the copy has is visible in S. L is the WAL's insert position right behind S: whatever
+//      S shows ends at or before L.
 //   3. The log is read from P to L. Transactions that S shows are what the copy lacks; their net change goes to the
-//   server, which
-//      takes it into account and compares every group or row in one statement (extension/proof.cpp).
+//      server, which takes it into account and compares every group or row in one statement (extension/proof.cpp).
 //   4. To repair, batches are kept out for a moment. The log is read on to where the copy stands by then: only a
-//   TRUNCATE, or for
-//      rows with a key a newer change of the same row, forbids what was found to be written.
+//      TRUNCATE, or for rows with a key a newer change of the same row, forbids what was found to be written.
 // A statement that takes longer than a snapshot may be held is given up, and a twin of the copy is filled in small
 // steps instead: when both are live they have the same position, and their tables are compared.
 #include "sidecar/copy/verify.hpp"
