@@ -55,8 +55,8 @@ struct BatchOptions {
   // Of a batch that grows: changes taken, and time until the merge begins.
   std::size_t grown_rows_max = 1'500'000;
   std::chrono::milliseconds grown_time_max{4'000};
-  std::string source;  // whose dead letters are noted
-  const Stop* stop = nullptr;   // ends the growth; may be nullptr
+  std::string source;          // whose dead letters are noted
+  const Stop* stop = nullptr;  // ends the growth; may be nullptr
 };
 
 class Batches {

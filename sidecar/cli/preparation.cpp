@@ -149,7 +149,8 @@ class Plan {
           .remedy = restart_remedy;
     else if (limit.left() >= ours && !options_.apply)
       add(Step::State::advice, name,
-          fmt::format("{}; filling {} copies at once, and verifying one, takes {} more {}", text, settings_.fill_workers_max, needed, what))
+          fmt::format("{}; filling {} copies at once, and verifying one, takes {} more {}", text,
+                      settings_.fill_workers_max, needed, what))
           .remedy =
           fmt::format("set {} = {} in postgresql.conf and restart the server, or lower fill_workers_max", name, wanted);
     else

@@ -35,6 +35,10 @@ slot = "my_slot"
 publication = "My Publication"
 wal_keep_limit = "5 GB"
 
+[verify]
+snapshot_max = "2 s"
+pause_when = "SELECT false"
+
 [logging]
 format = "json"
 level = "debug"
@@ -102,6 +106,8 @@ TEST(Config, EveryKeyIsRead) {
   EXPECT_EQ(settings.wal_keep_limit_bytes, int64_t{5} << 30);
   EXPECT_EQ(settings.batch_interval_max, std::chrono::milliseconds(250));
   EXPECT_EQ(settings.fill_workers_max, 4);
+  EXPECT_EQ(settings.verify_snapshot_max, std::chrono::milliseconds(2'000));
+  EXPECT_EQ(settings.verify_pause_when, "SELECT false");
   EXPECT_EQ(settings.log_format, LogFormat::json);
   EXPECT_EQ(settings.log_level, LogLevel::debug);
 }
@@ -163,7 +169,7 @@ TEST(Config, MistakesAreNamedWithPlaceAndRemedy) {
            {"slot = \"x\"", 1, "slot", "no key", "did you mean slot in [source.home]?"},
            {"[source.home]\nlevel = \"info\"", 2, "source.home.level", "no key", "level in [logging]"},
            {"[logging]\ncolour = true", 2, "logging.colour", "no key", "keys here are format, level"},
-           {"[logs]\nlevel = \"info\"", 1, "logs", "no section", "[source.home], [kafka]"},
+           {"[logs]\nlevel = \"info\"", 1, "logs", "no section", "[source.home], [verify], [kafka]"},
            {"[source.shard1]\nhost = \"x\"", 1, "source.shard1", "does not know", "[source.home]"},
            {"source = 1", 1, "source", "not a section", "[source.home]"},
            {"log = \"json\"", 1, "log", "\"json\", which is unknown", "\"slot\", \"kafka\""},

@@ -92,7 +92,7 @@ TEST(Preparation, SettingsAreOnlyChangedWithApply) {
   EXPECT_THAT(step_about("wal_level", facts, apply).statements, ElementsAre("ALTER SYSTEM SET wal_level = logical"));
   EXPECT_TRUE(step_about("wal_level", facts, apply).restart);
   EXPECT_THAT(step_about("max_replication_slots", facts, apply).statements,
-              ElementsAre("ALTER SYSTEM SET max_replication_slots = 4"));
+              ElementsAre("ALTER SYSTEM SET max_replication_slots = 5"));
   // Unquoted: in quotes it would be stored as one name, and every plugin be refused.
   EXPECT_THAT(step_about("output_plugin_libraries", facts, apply).statements[0],
               "ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding, anabranch_decoder");
