@@ -80,10 +80,10 @@ BEGIN
                          known.lsn, place.confirmed_flush_lsn, start_sidecar.slot);
     UPDATE anabranch.progress AS p
     SET state = 'stale', lsn = known.lsn, sqlstate = 'AN004', changed_at = now(),
-        reason = lost_range || '; fill the copy again with anabranch.resume'
+        reason = lost_range || '; fill the copy anew with anabranch.rebuild'
     WHERE p.state = 'live' AND greatest(p.lsn, known.lsn) < place.confirmed_flush_lsn;
     UPDATE anabranch.source AS s SET lsn = place.confirmed_flush_lsn WHERE s.name = start_sidecar.source;
-    RAISE WARNING '%', lost_range USING HINT = 'The copies concerned are stale. Fill each again with anabranch.resume.';
+    RAISE WARNING '%', lost_range USING HINT = 'The copies concerned are stale. Fill each anew with anabranch.rebuild.';
   END IF;
 
   UPDATE anabranch.source AS s
@@ -126,6 +126,8 @@ BEGIN
   WHERE h.source = heartbeat.source;
   -- REASSIGN OWNED changes the owner of views without an event trigger's noticing.
   PERFORM anabranch.keep_grants(ARRAY(SELECT d.copy FROM anabranch.definition AS d));
+  -- Nor does one see a function that was replaced in a transaction which did not see the definition yet.
+  PERFORM anabranch.judge_functions();
 END
 $$;
 COMMENT ON FUNCTION anabranch.heartbeat(text, bigint, text) IS

@@ -5,8 +5,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RAISE WARNING '% now stale: %', CASE cardinality($1) WHEN 1 THEN 'copy ' ELSE 'copies ' END || array_to_string($1, ', ')
                                   || CASE cardinality($1) WHEN 1 THEN ' is' ELSE ' are' END, $2
-    USING HINT = 'Where rows came or went, fill the copy again with anabranch.resume. '
-                 'Where a column changed, undo that first, or drop the copy and create it anew.';
+    USING HINT = 'Fill it anew with anabranch.rebuild; its contents stay readable meanwhile. Where a column was renamed or dropped, undo that '
+                 'first, or give the copy a query that fits with anabranch.alter_aggregate_table.';
 END
 $$;
 COMMENT ON FUNCTION anabranch.warn_stale(regclass[], text) IS 'tells whoever gave a command what it did to copies';
@@ -14,7 +14,7 @@ COMMENT ON FUNCTION anabranch.warn_stale(regclass[], text) IS 'tells whoever gav
 CREATE FUNCTION anabranch.set_stale(copies regclass[], reason text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   UPDATE anabranch.progress AS p
-  SET state = 'stale', sqlstate = 'AN004', reason = $2 || '; fill the copy again with anabranch.resume', changed_at = now()
+  SET state = 'stale', sqlstate = 'AN004', reason = $2 || '; fill the copy anew with anabranch.rebuild', changed_at = now()
   WHERE p.copy = ANY ($1)
 $$;
 COMMENT ON FUNCTION anabranch.set_stale(regclass[], text) IS
@@ -282,6 +282,26 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.judge_types(oid[]) IS 'makes the copies stale at once that read values of types with other labels or attributes than before';
 
+-- Nor here: what is still in the log would be folded by the function of now. A copy that nothing was read into yet has nothing to lose.
+CREATE FUNCTION anabranch.judge_functions() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found record;
+BEGIN
+  FOR found IN
+    SELECT array_agg(d.copy ORDER BY d.id) AS copies, change.reason
+    FROM anabranch.definition AS d JOIN anabranch.progress AS p ON p.copy = d.copy
+    CROSS JOIN LATERAL anabranch.function_change(d.functions) AS change (reason)
+    WHERE d.functions <> '{}' AND p.state NOT IN ('waiting', 'stale') AND change.reason IS NOT NULL
+    GROUP BY change.reason
+  LOOP
+    PERFORM anabranch.set_stale(found.copies, found.reason);
+    PERFORM anabranch.warn_stale(found.copies, found.reason);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION anabranch.judge_functions() IS 'makes the copies stale at once whose functions are not what they were filled with';
+
 CREATE FUNCTION anabranch.judge_command(tag text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -295,6 +315,12 @@ DECLARE
 BEGIN
   IF judge_command.tag LIKE '%PUBLICATION' OR judge_command.tag = 'DROP OWNED' THEN
     PERFORM anabranch.judge_publication(ARRAY(SELECT DISTINCT s.relation FROM anabranch.definition_source AS s));
+    RETURN;
+  END IF;
+  IF touches_all THEN
+    PERFORM anabranch.judge_functions();
+  END IF;
+  IF judge_command.tag LIKE '%FUNCTION' OR judge_command.tag = 'ALTER ROUTINE' THEN
     RETURN;
   END IF;
   touched := ARRAY(SELECT DISTINCT c.objid FROM pg_event_trigger_ddl_commands() AS c
@@ -418,6 +444,10 @@ BEGIN
     END;
   END IF;
 
+  IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS o WHERE o.classid = 'pg_proc'::regclass) THEN
+    PERFORM anabranch.judge_functions();
+  END IF;
+
   -- What an ALTER drops is judged when it has ended, by follow_command.
   FOR found IN
     WITH dropped AS (
@@ -492,6 +522,7 @@ COMMENT ON FUNCTION anabranch.follow_drop() IS 'event trigger: see judge_drop';
 
 CREATE EVENT TRIGGER anabranch_follow_command ON ddl_command_end
   WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER FOREIGN TABLE', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA',
+               'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER ROUTINE',
                'ALTER TYPE', 'ALTER DOMAIN', 'ALTER COLLATION', 'ALTER SCHEMA', 'ALTER EXTENSION',
                'ALTER PUBLICATION', 'DROP PUBLICATION', 'DROP OWNED')
   EXECUTE FUNCTION anabranch.follow_command();

@@ -91,7 +91,7 @@ BEGIN
   IF problem IS NOT NULL THEN
     RAISE EXCEPTION 'copy % cannot be filled: %', $1::regclass, problem
       USING ERRCODE = 'AN004',
-            HINT = format('Undo that change, or run SELECT anabranch.drop_aggregate_table(%L) and create it anew.', $1::regclass);
+            HINT = format('Undo that change, or give the copy a query that fits with anabranch.alter_aggregate_table(%L, ...).', $1::regclass);
   END IF;
 END
 $$;

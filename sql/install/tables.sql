@@ -66,6 +66,7 @@ CREATE TABLE anabranch.definition (
   fold        text NOT NULL,
   merge       text NOT NULL,
   shown_view  text NOT NULL,
+  functions   jsonb NOT NULL DEFAULT '{}',
   created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
   twin_of     regclass,
   purpose     text CHECK (purpose IN ('proof', 'rebuild', 'alter', 'former')),
@@ -88,6 +89,7 @@ COMMENT ON COLUMN anabranch.definition.requested IS 'what the owner wants: run o
 COMMENT ON COLUMN anabranch.definition.fold IS 'statement that folds changed rows into signed partial results; runs as the copy''s owner';
 COMMENT ON COLUMN anabranch.definition.merge IS 'statement that merges partial results into the state table';
 COMMENT ON COLUMN anabranch.definition.shown_view IS 'query of the view once the copy is live';
+COMMENT ON COLUMN anabranch.definition.functions IS 'functions that the query calls and that did not come with the server, each with a digest of what it was when the copy was filled';
 COMMENT ON COLUMN anabranch.definition.created_at IS 'when the copy was created';
 COMMENT ON COLUMN anabranch.definition.twin_of IS 'the copy that this one stands beside; NULL: it is a copy of its own';
 COMMENT ON COLUMN anabranch.definition.purpose IS 'of a twin: proof, to be compared and dropped; rebuild, alter: to take the copy''s place; former: has given it up';

@@ -216,7 +216,7 @@ BEGIN
   END IF;
   UPDATE anabranch.definition AS d
   SET state = other.state, class = other.class, requested = other.requested, query = other.query, shape = other.shape, search_path = other.search_path, fold = other.fold,
-      merge = other.merge, shown_view = other.shown_view, created_at = other.created_at,
+      merge = other.merge, functions = other.functions, shown_view = other.shown_view, created_at = other.created_at,
       purpose = CASE WHEN d.copy = new_one.copy THEN 'former' END, swap = false
   FROM anabranch.definition AS other
   WHERE d.copy = old_one.copy AND other.copy = new_one.copy OR d.copy = new_one.copy AND other.copy = old_one.copy;

@@ -165,7 +165,7 @@ FROM (
      pg_catalog.format('replication slot "%s" was invalidated: it passed max_slot_wal_keep_size, and WAL it needed is gone',
                        s.slot),
      pg_catalog.format('SELECT pg_drop_replication_slot(%L), then anabranch init and anabranch run; '
-                       'fill the copies again with anabranch.resume', s.slot)),
+                       'fill the copies anew with anabranch.rebuild', s.slot)),
     (s.wal_status = 'unreserved', 3, 'slot',
      pg_catalog.format('replication slot "%s" is about to lose WAL that it needs', s.slot),
      'start the sidecar, or raise max_slot_wal_keep_size and reload'),
@@ -232,11 +232,12 @@ FROM (
       (c.state IN ('failed', 'stale'), 3,
        concat_ws(': ', c.sqlstate, c.reason) || coalesce(' (in the transaction that ends at ' || c.failed_lsn || ')', ''),
        CASE WHEN c.problem IS NOT NULL
-         THEN pg_catalog.format('undo that and SELECT anabranch.resume(%1$L), '
-                                'or SELECT anabranch.drop_aggregate_table(%1$L) and create it anew', c.copy)
+         THEN pg_catalog.format('undo that and SELECT anabranch.rebuild(%1$L), '
+                                'or give it a query that fits: SELECT anabranch.alter_aggregate_table(%1$L, ...)', c.copy)
          ELSE CASE c.state WHEN 'failed' THEN 'put the cause right, then ' ELSE '' END
-              || pg_catalog.format('SELECT anabranch.resume(%L)', c.copy) END),
-      (c.problem IS NOT NULL, 3, c.problem, 'undo that, or drop the copy and create it anew'),
+              || pg_catalog.format('SELECT anabranch.rebuild(%L)', c.copy) END),
+      (c.problem IS NOT NULL, 3, c.problem,
+       pg_catalog.format('undo that, or give it a query that fits: SELECT anabranch.alter_aggregate_table(%L, ...)', c.copy)),
       (c.proof_differing > 0 AND NOT EXISTS (
          SELECT FROM anabranch.verification AS v
          WHERE v.copy = c.copy AND v.run > c.proof_run AND v.state = 'done' AND v.repairs AND v.proved_at IS NOT NULL), 3,
