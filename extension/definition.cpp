@@ -218,8 +218,9 @@ void insert_definition(const Request& request, Oid view, const char* state, cons
   if (request.purpose == nullptr) nulls[9] = nulls[10] = 'n';
   SPI_execute_with_args(
       "INSERT INTO anabranch.definition (copy, state, class, query, shape, search_path, fold, merge, shown_view, twin_of, "
-      "purpose, functions) "
-      "VALUES ($1, $2::regclass, $3, $4, $5, $6, $7, $8, $9, $10, $11, anabranch.function_digests($12))",
+      "purpose, functions, on_partition_removed) "
+      "SELECT $1, $2::regclass, $3, $4, $5, $6, $7, $8, $9, $10, $11, anabranch.function_digests($12), "
+      "coalesce((SELECT d.on_partition_removed FROM anabranch.definition AS d WHERE d.copy = $10), 'stale')",
       lengthof(types), const_cast<Oid*>(types), values, nulls, false, 0);
 }
 

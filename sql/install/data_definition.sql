@@ -157,6 +157,7 @@ DECLARE
 BEGIN
   -- Foreign keys do not cascade in a session that replays another server's commands.
   DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = ANY (copies);
+  DELETE FROM anabranch.retained AS r WHERE r.copy = ANY (copies);
   DELETE FROM anabranch.definition_source AS s WHERE s.copy = ANY (copies);
   -- The definition goes first: the drops below fire the event trigger, and it must find nothing left to do.
   FOR gone IN DELETE FROM anabranch.definition AS d WHERE d.copy = ANY (copies) RETURNING d.copy, d.state LOOP
@@ -302,6 +303,23 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.judge_functions() IS 'makes the copies stale at once whose functions are not what they were filled with';
 
+-- Whether a copy keeps what it has of a partition that is gone. While it is filled nobody could say which part of it that is.
+CREATE FUNCTION anabranch.keeps_removed(copy oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT d.on_partition_removed = 'keep' AND p.state <> 'filling'
+  FROM anabranch.definition AS d JOIN anabranch.progress AS p ON p.copy = d.copy WHERE d.copy = $1
+$$;
+COMMENT ON FUNCTION anabranch.keeps_removed(oid) IS 'whether a copy stays as it is when a partition is removed';
+
+CREATE FUNCTION anabranch.note_removed(relation oid, leaf text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO anabranch.retained (copy, leaf)
+  SELECT s.copy, $2 FROM anabranch.definition_source AS s JOIN anabranch.progress AS p ON p.copy = s.copy
+  WHERE s.relation = $1 AND anabranch.keeps_removed(s.copy) AND p.state <> 'waiting'
+    AND NOT EXISTS (SELECT FROM anabranch.retained AS r WHERE r.copy = s.copy AND r.leaf = $2)
+$$;
+COMMENT ON FUNCTION anabranch.note_removed(oid, text) IS 'remembers that a partition has gone whose rows copies keep';
+
 CREATE FUNCTION anabranch.judge_command(tag text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -358,6 +376,12 @@ BEGIN
     RETURN;
   END IF;
 
+  IF NOT touches_all THEN
+    PERFORM anabranch.note_removed(l.relation, l.leaf::regclass::text)
+    FROM anabranch.source_leaf AS l
+    WHERE l.relation = ANY (sources) AND l.leaf NOT IN (SELECT anabranch.leaves(l.relation)) AND anabranch.holds_rows(l.leaf);
+  END IF;
+
   FOR found IN
     WITH changed AS (
       SELECT r.relation, r.number FROM pg_event_trigger_ddl_commands() AS c, anabranch.retyped_columns(c.command) AS r
@@ -376,7 +400,8 @@ BEGIN
          WHERE c.relation = s.relation AND c.number = ANY (s.columns) LIMIT 1),
         (SELECT format('table %s, which holds rows, was %s', m.leaf::regclass,
                        CASE WHEN m.attached THEN 'attached to ' ELSE 'detached from ' END || s.relation)
-         FROM moved AS m WHERE m.relation = s.relation AND anabranch.holds_rows(m.leaf) LIMIT 1),
+         FROM moved AS m WHERE m.relation = s.relation AND (m.attached OR NOT anabranch.keeps_removed(s.copy)) AND anabranch.holds_rows(m.leaf)
+         LIMIT 1),
         -- A partition's rows are published as its root's; those of a table that merely inherits are not.
         (SELECT format('table %s inherits from table %s', m.leaf::regclass, s.relation)
          FROM moved AS m JOIN pg_class AS c ON c.oid = m.leaf AND NOT c.relispartition
@@ -439,6 +464,7 @@ BEGIN
       RAISE WARNING 'something of a dropped copy stays: %', sqlerrm
         USING HINT = 'Drop the tables of schema anabranch_data that no row of anabranch.copies names.';
       DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = ANY (copies);
+      DELETE FROM anabranch.retained AS r WHERE r.copy = ANY (copies);
       DELETE FROM anabranch.definition_source AS s WHERE s.copy = ANY (copies);
       DELETE FROM anabranch.definition AS d WHERE d.copy = ANY (copies);
     END;
@@ -447,6 +473,10 @@ BEGIN
   IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS o WHERE o.classid = 'pg_proc'::regclass) THEN
     PERFORM anabranch.judge_functions();
   END IF;
+
+  PERFORM anabranch.note_removed(l.relation, o.object_identity)
+  FROM pg_event_trigger_dropped_objects() AS o JOIN anabranch.source_leaf AS l ON l.leaf = o.objid
+  WHERE o.classid = 'pg_class'::regclass AND o.objsubid = 0;
 
   -- What an ALTER drops is judged when it has ended, by follow_command.
   FOR found IN
@@ -459,7 +489,7 @@ BEGIN
          WHERE o.objid = s.relation AND o.objsubid = 0 LIMIT 1),
         (SELECT format('table %s was dropped from table %s', o.object_identity, s.relation)
          FROM dropped AS o JOIN anabranch.source_leaf AS l ON l.relation = s.relation AND l.leaf = o.objid
-         WHERE o.objsubid = 0 LIMIT 1),
+         WHERE o.objsubid = 0 AND NOT anabranch.keeps_removed(s.copy) LIMIT 1),
         CASE WHEN EXISTS (SELECT FROM dropped AS o WHERE o.objid = s.relation)
           THEN anabranch.misfits(s.copy, s.relation, s.columns, s.column_definitions) END) AS reason
       FROM anabranch.definition_source AS s JOIN anabranch.progress AS p ON p.copy = s.copy

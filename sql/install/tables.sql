@@ -73,6 +73,7 @@ CREATE TABLE anabranch.definition (
   swap        boolean NOT NULL DEFAULT false,
   verify_every interval CHECK (verify_every >= interval '1 s'),
   verify_duty float8 NOT NULL DEFAULT 0.1 CHECK (verify_duty > 0 AND verify_duty <= 1),
+  on_partition_removed text NOT NULL DEFAULT 'stale' CHECK (on_partition_removed IN ('stale', 'keep')),
   CHECK ((twin_of IS NULL) = (purpose IS NULL))
 );
 -- What has been made beside a copy to take its place, or has given it up: one at a time.
@@ -96,6 +97,8 @@ COMMENT ON COLUMN anabranch.definition.purpose IS 'of a twin: proof, to be compa
 COMMENT ON COLUMN anabranch.definition.swap IS 'of a twin: it is to change places with the copy as soon as both are live';
 COMMENT ON COLUMN anabranch.definition.verify_every IS 'how old a proof may become before the copy is verified again; NULL: it is verified on request alone';
 COMMENT ON COLUMN anabranch.definition.verify_duty IS 'duty of those verifications';
+COMMENT ON COLUMN anabranch.definition.on_partition_removed IS
+  'what becomes of the copy when a partition with rows is detached or dropped: stale, or keep: it stays as it is';
 
 CREATE TABLE anabranch.definition_source (
   copy               regclass NOT NULL REFERENCES anabranch.definition ON DELETE CASCADE,
@@ -204,6 +207,17 @@ COMMENT ON TABLE anabranch.source_leaf IS 'partitions (and inheriting tables) of
 COMMENT ON COLUMN anabranch.source_leaf.relation IS 'the source';
 COMMENT ON COLUMN anabranch.source_leaf.leaf IS 'a table below it that holds rows';
 
+CREATE TABLE anabranch.retained (
+  copy       regclass NOT NULL,
+  leaf       text NOT NULL,
+  removed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  PRIMARY KEY (copy, leaf) DEFERRABLE
+);
+COMMENT ON TABLE anabranch.retained IS 'partitions that are gone and whose rows a copy still has (on_partition_removed = keep)';
+COMMENT ON COLUMN anabranch.retained.copy IS 'the copy';
+COMMENT ON COLUMN anabranch.retained.leaf IS 'the partition, as it was called';
+COMMENT ON COLUMN anabranch.retained.removed_at IS 'when it was detached or dropped';
+
 CREATE TABLE anabranch.unsettled (
   relation oid NOT NULL,
   leaf     oid NOT NULL,
@@ -222,4 +236,5 @@ COMMENT ON SEQUENCE anabranch.shadow_number IS 'numbers the relations shadow_<n>
 SELECT pg_catalog.pg_extension_config_dump('anabranch.definition', '');
 SELECT pg_catalog.pg_extension_config_dump('anabranch.definition_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('anabranch.definition_source', '');
+SELECT pg_catalog.pg_extension_config_dump('anabranch.retained', '');
 SELECT pg_catalog.pg_extension_config_dump('anabranch.shadow_number', '');

@@ -223,6 +223,9 @@ BEGIN
   UPDATE anabranch.definition_source AS s
   SET copy = CASE WHEN s.copy = old_one.copy THEN new_one.copy ELSE old_one.copy END
   WHERE s.copy IN (old_one.copy, new_one.copy);
+  UPDATE anabranch.retained AS r
+  SET copy = CASE WHEN r.copy = old_one.copy THEN new_one.copy ELSE old_one.copy END
+  WHERE r.copy IN (old_one.copy, new_one.copy);
   DELETE FROM anabranch.fill_chunk AS f WHERE f.copy IN (old_one.copy, new_one.copy);
   -- A copy that had failed, or was paused, is as live now as its twin was; what was wrong with it goes with its contents.
   UPDATE anabranch.progress AS p
@@ -291,6 +294,7 @@ DECLARE
   number   bigint;
   built_on text;
 BEGIN
+  PERFORM anabranch.require_nothing_retained($1);
   IF anabranch.compare_columns($1, $2) = 'other' THEN
     built_on := anabranch.dependants($1);
     IF built_on IS NOT NULL THEN
