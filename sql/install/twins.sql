@@ -173,7 +173,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT d.copy::oid FROM anabranch.definition AS d
   JOIN anabranch.progress AS p ON p.copy = d.copy JOIN anabranch.progress AS c ON c.copy = d.twin_of
   CROSS JOIN anabranch.source AS h
-  WHERE d.swap AND d.purpose <> 'proof' AND p.state = 'live' AND h.name = 'home' AND h.lsn >= greatest(p.lsn, c.lsn)
+  -- The position of a copy that is not kept in step says nothing; it may be of a log that is gone.
+  WHERE d.swap AND d.purpose <> 'proof' AND p.state = 'live' AND h.name = 'home'
+    AND h.lsn >= greatest(p.lsn, CASE WHEN c.state = 'live' THEN c.lsn END)
     AND c.state IN ('live', 'failed', 'stale', 'paused')
   ORDER BY d.id
 $$;
