@@ -93,6 +93,10 @@ COMMENT ON FUNCTION anabranch.require_nothing_retained(oid) IS 'raises AN004 whe
 
 CREATE FUNCTION anabranch.carry_out_on_partition_removed(copy oid, policy text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  -- A former definition beside the copy has kept its own.
+  keeping regclass[] := ARRAY(SELECT DISTINCT r.copy FROM anabranch.retained AS r JOIN anabranch.definition AS d ON d.copy = r.copy
+                              WHERE d.copy = $1 OR d.twin_of = $1);
 BEGIN
   IF $2 = 'subtract' THEN
     RAISE EXCEPTION 'policy "subtract" is not supported'
@@ -104,9 +108,9 @@ BEGIN
     RAISE EXCEPTION 'policy "%" is unknown', $2 USING ERRCODE = 'invalid_parameter_value', HINT = 'The policies are stale and keep.';
   END IF;
   UPDATE anabranch.definition AS d SET on_partition_removed = $2 WHERE d.copy = $1 OR d.twin_of = $1;
-  IF $2 = 'stale' AND EXISTS (SELECT FROM anabranch.retained AS r WHERE r.copy = $1) THEN
-    DELETE FROM anabranch.retained AS r USING anabranch.definition AS d WHERE r.copy = d.copy AND (d.copy = $1 OR d.twin_of = $1);
-    PERFORM anabranch.set_stale(ARRAY[$1::regclass], 'it holds rows of partitions that were removed, and is no longer to keep them');
+  IF $2 = 'stale' AND keeping <> '{}' THEN
+    DELETE FROM anabranch.retained AS r WHERE r.copy = ANY (keeping);
+    PERFORM anabranch.set_stale(keeping, 'it holds rows of partitions that were removed, and is no longer to keep them');
   END IF;
 END
 $$;

@@ -191,6 +191,11 @@ DECLARE
 BEGIN
   SELECT * INTO STRICT new_one FROM anabranch.definition AS d WHERE d.copy = $1 FOR UPDATE;
   SELECT * INTO STRICT old_one FROM anabranch.definition AS d WHERE d.copy = new_one.twin_of FOR UPDATE;
+  -- A partition went before anything of it had been read into the twin.
+  IF EXISTS (SELECT FROM anabranch.retained AS r
+             WHERE r.copy = old_one.copy AND NOT EXISTS (SELECT FROM anabranch.retained AS n WHERE n.copy = new_one.copy AND n.leaf = r.leaf)) THEN
+    PERFORM anabranch.require_nothing_retained(old_one.copy);
+  END IF;
   UPDATE anabranch.verification AS v SET swapped = true WHERE v.twin = new_one.copy;
   columns := anabranch.compare_columns(old_one.copy, new_one.copy);
   IF columns = 'other' THEN

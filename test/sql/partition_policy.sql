@@ -1,7 +1,7 @@
 \set ECHO none
 \i test/fixture/start.sql
 \i test/fixture/stream.sql
-SELECT plan(29);
+SELECT plan(30);
 CREATE ROLE stranger;
 CREATE TABLE events (id int, day date, kind text, n int, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
 CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
@@ -35,7 +35,9 @@ SELECT is((SELECT string_agg(DISTINCT on_partition_removed, ' ') FROM anabranch.
 SELECT anabranch.on_partition_removed('by_month', 'keep'), anabranch.on_partition_removed('by_kind', 'keep') \g /dev/null
 
 SAVEPOINT undone;
+SELECT anabranch.create_twin('by_month'::regclass, NULL, 'rebuild')::oid AS twin \gset
 DROP TABLE events_1;
+SELECT throws_ok(format('SELECT anabranch.carry_out_swap(%s)', :twin), 'AN004', NULL, 'a twin that has not read a partition does not take the place of a copy that keeps its rows');
 ROLLBACK TO undone;
 SELECT is((SELECT count(*)::int FROM anabranch.retained), 0, 'what is rolled back has removed nothing');
 ALTER TABLE events DETACH PARTITION events_1;
