@@ -114,6 +114,8 @@ CREATE TABLE anabranch.definition_source (
   PRIMARY KEY (copy, ordinal) DEFERRABLE,
   UNIQUE (copy, relation) DEFERRABLE
 );
+-- A deferrable key is no replica identity, and a publication FOR ALL TABLES, whoever's it is, has this one, too.
+ALTER TABLE anabranch.definition_source REPLICA IDENTITY FULL;
 CREATE INDEX definition_source_relation ON anabranch.definition_source (relation);
 COMMENT ON TABLE anabranch.definition_source IS 'the tables each copy reads, and which of their columns';
 COMMENT ON COLUMN anabranch.definition_source.copy IS 'the copy';
@@ -213,6 +215,7 @@ CREATE TABLE anabranch.retained (
   removed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   PRIMARY KEY (copy, leaf) DEFERRABLE
 );
+ALTER TABLE anabranch.retained REPLICA IDENTITY FULL;
 COMMENT ON TABLE anabranch.retained IS 'partitions that are gone and whose rows a copy still has (on_partition_removed = keep)';
 COMMENT ON COLUMN anabranch.retained.copy IS 'the copy';
 COMMENT ON COLUMN anabranch.retained.leaf IS 'the partition, as it was called';
