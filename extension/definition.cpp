@@ -178,9 +178,17 @@ Datum number_array(List* numbers) {
   return PointerGetDatum(construct_array(values, count, INT2OID, 2, true, TYPALIGN_SHORT));
 }
 
+Datum oid_array(List* oids) {
+  const int count = list_length(oids);
+  auto* values = static_cast<Datum*>(palloc(sizeof(Datum) * static_cast<size_t>(count + 1)));
+  for (int i = 0; i < count; i++) values[i] = ObjectIdGetDatum(list_nth_oid(oids, i));
+  return PointerGetDatum(construct_array(values, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+}
+
 void insert_definition(const Request& request, Oid view, const char* state, const char* class_name, const char* shape,
-                       const Statements& statements, const char* shown) {
-  const Oid types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID};
+                       const Statements& statements, const char* shown, List* functions) {
+  const Oid types[] = {OIDOID,  TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+                       TEXTOID, TEXTOID, TEXTOID, OIDOID,  TEXTOID, OIDARRAYOID};
   Datum values[] = {ObjectIdGetDatum(view),
                     CStringGetTextDatum(state),
                     CStringGetTextDatum(class_name),
@@ -191,13 +199,16 @@ void insert_definition(const Request& request, Oid view, const char* state, cons
                     CStringGetTextDatum(statements.merge),
                     CStringGetTextDatum(shown),
                     ObjectIdGetDatum(request.twin_of),
-                    request.purpose == nullptr ? 0 : CStringGetTextDatum(request.purpose)};
-  char nulls[] = "           ";
+                    request.purpose == nullptr ? 0 : CStringGetTextDatum(request.purpose),
+                    oid_array(functions)};
+  char nulls[] = "            ";
   if (request.purpose == nullptr) nulls[9] = nulls[10] = 'n';
   SPI_execute_with_args(
       "INSERT INTO anabranch.definition (copy, state, class, query, shape, search_path, fold, merge, shown_view, "
       "twin_of, "
-      "purpose) VALUES ($1, $2::regclass, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+      "purpose, functions, on_partition_removed) "
+      "SELECT $1, $2::regclass, $3, $4, $5, $6, $7, $8, $9, $10, $11, anabranch.function_digests($12), "
+      "coalesce((SELECT d.on_partition_removed FROM anabranch.definition AS d WHERE d.copy = $10), 'stale')",
       lengthof(types), const_cast<Oid*>(types), values, nulls, false, 0);
 }
 
@@ -245,6 +256,7 @@ Oid create_copy(const Request& request) {
                     errmsg("the query of copy \"%s\" means something else now", get_rel_name(request.twin_of)),
                     errdetail("A name in it leads to another object than when the copy was defined."),
                     errhint("Write it anew with anabranch.alter_aggregate_table.")));
+  List* functions = functions_called(definition.top);
   const int level = pin_settings();
   const Statements statements = make_statements(&definition, state);
 
@@ -253,7 +265,7 @@ Oid create_copy(const Request& request) {
   unpin_settings(level);
   const Oid view = create_view(request, shown, expected);
   as_extension_owner([&] {
-    insert_definition(request, view, state, class_name, shape, statements, shown);
+    insert_definition(request, view, state, class_name, shape, statements, shown, functions);
     ListCell *source, *shadow;
     forboth(source, definition.sources, shadow, shadows)
         insert_source(view, static_cast<Source*>(lfirst(source)), lfirst_oid(shadow));

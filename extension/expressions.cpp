@@ -68,10 +68,31 @@ bool check_node(Node* node, void* context) {
   return expression_tree_walker(node, ANABRANCH_WALKER(check_node), context);
 }
 
+bool collect_function(Oid function, void* context) {
+  auto* functions = static_cast<List**>(context);
+  // What came with the server does not change its body.
+  if (function >= FirstNormalObjectId) *functions = list_append_unique_oid(*functions, function);
+  return false;
+}
+
+bool collect_functions(Node* node, void* context) {
+  if (node == nullptr) return false;
+  if (IsA(node, Query))
+    return query_tree_walker(reinterpret_cast<Query*>(node), ANABRANCH_WALKER(collect_functions), context, 0);
+  check_functions_in_node(node, collect_function, context);
+  return expression_tree_walker(node, ANABRANCH_WALKER(collect_functions), context);
+}
+
 }  // namespace
 
 void check_expressions(Query* query) {
   check_node(reinterpret_cast<Node*>(query), nullptr);
+}
+
+List* functions_called(Query* query) {
+  List* functions = NIL;
+  collect_functions(reinterpret_cast<Node*>(query), &functions);
+  return functions;
 }
 
 }  // namespace anabranch

@@ -9,4 +9,8 @@ namespace anabranch {
 /// another session, or may not be executed by the current user.
 void check_expressions(Query* query);
 
+/// The functions that a query calls, by name or behind an operator, and that did not come with the server: a list of
+/// oids in the current memory context.
+List* functions_called(Query* query);
+
 }  // namespace anabranch

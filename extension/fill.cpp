@@ -314,7 +314,7 @@ Datum anabranch_fill_start(PG_FUNCTION_ARGS) {
   SPI_connect();
   Copy* copy = load_copy(PG_GETARG_OID(0));
   // A source may have changed since the copy was defined, and before the log that this fill goes by begins.
-  SPI_execute(psprintf("SELECT anabranch.require_fit(%u)", copy->oid), false, 0);
+  SPI_execute(psprintf("SELECT anabranch.require_fit(%1$u), anabranch.note_functions(%1$u)", copy->oid), false, 0);
   wait_for_writers(copy);
   update_progress(
       copy,

@@ -1,5 +1,5 @@
 // What the owner of a copy asks of it: drop_aggregate_table, pause, resume, verify, repair, cancel, verify_every,
-// swap, swap_back, drop_former.
+// on_partition_removed, swap, swap_back, drop_former.
 //
 // Each checks its caller here, where GetUserId() is whoever called (in a SECURITY DEFINER function it would be us), and
 // then lets a function of the catalog do the work as the extension's owner.
@@ -111,6 +111,7 @@ PG_FUNCTION_INFO_V1(anabranch_verify);
 PG_FUNCTION_INFO_V1(anabranch_repair);
 PG_FUNCTION_INFO_V1(anabranch_cancel);
 PG_FUNCTION_INFO_V1(anabranch_verify_every);
+PG_FUNCTION_INFO_V1(anabranch_on_partition_removed);
 PG_FUNCTION_INFO_V1(anabranch_swap);
 PG_FUNCTION_INFO_V1(anabranch_swap_back);
 PG_FUNCTION_INFO_V1(anabranch_drop_former);
@@ -206,6 +207,16 @@ Datum anabranch_verify_every(PG_FUNCTION_ARGS) {
   const char nulls[] = {' ', PG_ARGISNULL(1) ? 'n' : ' ', ' '};
   ask("SELECT anabranch.carry_out_verify_every($1, $2, $3)", types, values, nulls);
   tell_sidecar("verify");
+  PG_RETURN_VOID();
+}
+
+// on_partition_removed(copy regclass, policy text) -> void
+Datum anabranch_on_partition_removed(PG_FUNCTION_ARGS) {
+  refuse_nulls(fcinfo, "on_partition_removed");
+  require_control(PG_GETARG_OID(0));
+  const Oid types[] = {OIDOID, TEXTOID};
+  const Datum values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+  ask("SELECT anabranch.carry_out_on_partition_removed($1, $2)", types, values);
   PG_RETURN_VOID();
 }
 

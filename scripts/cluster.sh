@@ -6,6 +6,8 @@
 #   scripts/cluster.sh private_server DIR            copies the server into DIR; prints the copy's pg_config
 #   scripts/cluster.sh create DIR/NAME [setting=value]...   a cluster of that copy, started
 #   scripts/cluster.sh clone DIR/NAME DIR/OTHER      the same system once more, as it is now: without its slots; started
+#   scripts/cluster.sh standby DIR/NAME DIR/OTHER    a standby of it that streams from it; started
+#   scripts/cluster.sh promote DIR/OTHER             makes a standby a primary
 #   scripts/cluster.sh start|stop|kill|destroy DIR/NAME     kill: kill -9 of every process of it
 #   scripts/cluster.sh socket DIR/NAME               the directory to give as PGHOST; the port is 5432, the user postgres
 #   scripts/cluster.sh remove DIR                    destroys every cluster in DIR, then DIR
@@ -104,17 +106,26 @@ cluster_create() { # DIR/NAME [setting=value]...
   cluster_start "$cluster"
 }
 
-cluster_clone() { # DIR/NAME DIR/OTHER
-  local cluster=$2 bin
+cluster_clone() { # DIR/NAME DIR/OTHER [option of pg_basebackup]...
+  local cluster=$2 original=$1 bin
   bin=$(cluster_bin "$1")
   mkdir "$cluster" "$cluster/socket" "$cluster/data"
   touch "$cluster/log"
   chmod 755 "$cluster/socket"
   chmod 700 "$cluster/data"
   [ "$(id -u)" != 0 ] || chown "$(server_user)" "$cluster" "$cluster/socket" "$cluster/log" "$cluster/data"
-  as_server "$bin/pg_basebackup" -h "$(cluster_socket "$1")" -U postgres -D "$cluster/data" -X stream -c fast
+  shift 2
+  as_server "$bin/pg_basebackup" -h "$(cluster_socket "$original")" -U postgres -D "$cluster/data" -X stream -c fast "$@"
   echo "unix_socket_directories = '$(cluster_socket "$cluster")'" >> "$cluster/data/postgresql.conf"
   cluster_start "$cluster"
+}
+
+cluster_standby() { # DIR/NAME DIR/OTHER
+  cluster_clone "$1" "$2" -R
+}
+
+cluster_promote() { # DIR/NAME
+  as_server "$(cluster_bin "$1")/pg_ctl" -D "$1/data" -w -t $CLUSTER_START_SECONDS promote > /dev/null
 }
 
 cluster_start() { # DIR/NAME
@@ -176,7 +187,7 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
   [ $# -gt 0 ] && shift
   case $command in
     private_directory|private_server|remove) "$command" "$@" ;;
-    create|clone|start|stop|kill|destroy|socket) "cluster_$command" "$@" ;;
-    *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    create|clone|standby|promote|start|stop|kill|destroy|socket) "cluster_$command" "$@" ;;
+    *) sed -n '2,18s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 fi

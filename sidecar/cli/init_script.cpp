@@ -114,8 +114,12 @@ std::string init_script(const Settings& settings, const InitOptions& options) {
       quote_literal(statements::comment_on_publication(publication)), missing);
 
   script += "\n-- The slot. It waits until the transactions that are open now have ended.\n";
-  script += fmt::format("{}\n WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = {});\n",
-                        statements::create_slot(slot), quote_literal(slot));
+  script += fmt::format(
+      "SELECT CASE WHEN {} >= {}\n         THEN {}\n         ELSE {} END\n"
+      " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = {}) \\gexec\n",
+      "current_setting('server_version_num')::int", failover_slots_version,
+      quote_literal(statements::create_slot(slot, failover_slots_version)),
+      quote_literal(statements::create_slot(slot, 0)), quote_literal(slot));
 
   script += "\n-- The origin that marks the sidecar's own writes, and the right to use it.\n";
   script += fmt::format("{}\n WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = {});\n",

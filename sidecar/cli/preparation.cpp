@@ -19,9 +19,10 @@ std::string comment_on_publication(const std::string& publication) {
                      quote_literal(publication_comment));
 }
 
-std::string create_slot(const std::string& slot) {
-  return fmt::format("SELECT pg_catalog.pg_create_logical_replication_slot({}, '{}', false, false)",
-                     quote_literal(slot), decoder_name);
+std::string create_slot(const std::string& slot, int server_version) {
+  // From 17 on a slot goes over to a standby that synchronizes slots, if it was made for that.
+  return fmt::format("SELECT pg_catalog.pg_create_logical_replication_slot({}, '{}', false, false{})",
+                     quote_literal(slot), decoder_name, server_version >= failover_slots_version ? ", true" : "");
 }
 
 std::string create_origin(const std::string& slot) {
@@ -317,7 +318,7 @@ class Plan {
     const auto* slot = facts_.slot(slot_);
     if (slot == nullptr) {
       auto& step = add(Step::State::doable, "slot", fmt::format("\"{}\" does not exist", slot_));
-      step.statements = {statements::create_slot(slot_)};
+      step.statements = {statements::create_slot(slot_, facts_.version)};
       step.done = fmt::format("\"{}\" has been created", slot_);
       step.needs = {"server", "wal_level", "max_replication_slots", "output_plugin_libraries", "extension"};
       return;

@@ -30,11 +30,14 @@ struct Step {
 // The steps in the order they are to be done.
 std::vector<Step> plan_preparation(const ServerFacts& facts, const Settings& settings, const InitOptions& options);
 
+// Servers from here on know slots that go over to a standby.
+constexpr int failover_slots_version = 170000;
+
 // The statements, one by one, for those who put them together differently. Names are quoted.
 namespace statements {
 std::string create_publication(const std::string& publication);
 std::string comment_on_publication(const std::string& publication);
-std::string create_slot(const std::string& slot);
+std::string create_slot(const std::string& slot, int server_version);
 std::string create_origin(const std::string& slot);
 std::string grant_origin_functions();
 std::string create_role(const std::string& role);

@@ -115,7 +115,7 @@ void read_origins(Connection& connection, const std::string& slot, ServerFacts& 
   if_permitted([&] {
     const auto rows = connection.exec(
         "SELECT roname FROM pg_catalog.pg_replication_origin"
-        " WHERE roname = $1::text OR roname ~ ('^' || $1::text || '_(fill|worker)_[0-9]+$') ORDER BY roname",
+        " WHERE roname = $1::text OR roname ~ ('^' || $1::text || '_((fill|worker)_[0-9]+|verify)$') ORDER BY roname",
         Parameters().text(slot));
     for (size_t row = 0; row < rows.rows(); ++row) facts.our_origins.emplace_back(rows.text(row, 0));
   });

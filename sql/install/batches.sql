@@ -1,5 +1,33 @@
 -- What the sidecar calls round the changes: it starts, gives signs of life, opens and closes batches, sets copies aside.
 
+-- The control file tells a timeline of the past for a moment after a promotion; the name of the segment being written does not.
+CREATE FUNCTION anabranch.current_timeline() RETURNS int
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int
+$$;
+COMMENT ON FUNCTION anabranch.current_timeline() IS 'the timeline that this server writes';
+
+CREATE FUNCTION anabranch.timeline_history(timeline int) RETURNS text
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_read_file(format('pg_wal/%s.history', lpad(upper(to_hex($1)), 8, '0')), 0, 1048576, true)
+$$;
+COMMENT ON FUNCTION anabranch.timeline_history(int) IS 'the server''s own note of where a timeline comes from; NULL: there is none';
+
+CREATE FUNCTION anabranch.lost_history(timeline int, lsn pg_catalog.pg_lsn, current_line int, current_lsn pg_catalog.pg_lsn, history text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE
+    WHEN $3 < $1 THEN format('this server is on timeline %s, and the copies have followed timeline %s: its files are older than they', $3, $1)
+    WHEN $3 > $1 AND ends.here IS NULL THEN format('this server is on timeline %s, which does not come from timeline %s that the copies have followed', $3, $1)
+    WHEN $3 > $1 AND $2 > ends.here
+      THEN format('the copies have changes up to %s of timeline %s, which this server left at %s: it does not have those between', $2, $1, ends.here)
+    WHEN $2 > $4 THEN format('the copies have changes up to %s, and the WAL of this server ends at %s: its files are older than they', $2, $4)
+  END
+  FROM (SELECT (SELECT line[2]::pg_lsn FROM regexp_matches($5, '^\s*(\d+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)', 'gn') AS line
+                WHERE line[1]::bigint = $1 LIMIT 1)) AS ends (here)
+$$;
+COMMENT ON FUNCTION anabranch.lost_history(int, pg_catalog.pg_lsn, int, pg_catalog.pg_lsn, text) IS
+  'how a server of another history than the one that copies have followed is told: timeline and position of the copies, those of the server, and its history file; NULL: it is the same';
+
 CREATE FUNCTION anabranch.start_sidecar(source text, slot text, publication text, host text, pid int, version text,
                                         log text DEFAULT 'slot', OUT token bigint, OUT lsn pg_catalog.pg_lsn,
                                         OUT log_offset bigint)
@@ -8,7 +36,7 @@ DECLARE
   place        record;
   known        anabranch.source;
   here         text := (SELECT system_identifier::text FROM pg_control_system());
-  current_line int := (SELECT timeline_id FROM pg_control_checkpoint());
+  current_line int := anabranch.current_timeline();
   lost_range   text;
   from_slot    boolean := start_sidecar.log = 'slot';
   begin_at     pg_lsn;
@@ -25,8 +53,19 @@ BEGIN
   -- Read from Kafka, the slot is the publisher's affair, which may be elsewhere or done for.
   IF from_slot THEN
     IF NOT FOUND THEN
+      SELECT * INTO known FROM anabranch.source AS s WHERE s.name = start_sidecar.source AND s.slot = start_sidecar.slot;
       RAISE EXCEPTION 'replication slot "%" does not exist', start_sidecar.slot
-        USING ERRCODE = 'undefined_object', HINT = 'Run "anabranch init" to make it.';
+        USING ERRCODE = 'undefined_object',
+              DETAIL = CASE
+                WHEN known.name IS NULL THEN 'No sidecar has read it yet.'
+                WHEN known.timeline < current_line THEN format(
+                  'This server was promoted: it is on timeline %s, and the slot was read on %s. Before PostgreSQL 17 a slot does not go '
+                  'over to a standby; from 17 on one does that was made with failover and synchronized. The copies have changes up to %s.',
+                  current_line, known.timeline, known.lsn)
+                ELSE format('It was dropped, or this server was restored from a backup, which has no slots. The copies have changes up to %s.',
+                            known.lsn) END,
+              HINT = 'Run "anabranch init" to make it'
+                     || CASE WHEN known.name IS NULL THEN '.' ELSE '; the copies then say what they miss, and anabranch.rebuild brings each back.' END;
     END IF;
     IF place.plugin IS DISTINCT FROM 'anabranch_decoder' OR place.database IS DISTINCT FROM current_database() THEN
       RAISE EXCEPTION 'replication slot "%" is not one of anabranch_decoder in this database', start_sidecar.slot
@@ -58,7 +97,9 @@ BEGIN
             HINT = 'Run one sidecar per database. If that one is gone, the server notices within wal_sender_timeout.';
   END IF;
 
-  IF NOT FOUND THEN
+  lost_range := anabranch.lost_history(known.timeline, known.lsn, current_line, pg_current_wal_flush_lsn(),
+    CASE WHEN known.timeline < current_line THEN anabranch.timeline_history(current_line) END);
+  IF known.name IS NULL THEN
     INSERT INTO anabranch.source AS s (name, system_identifier, timeline, slot, publication, token, lsn)
     VALUES (start_sidecar.source, here, current_line, start_sidecar.slot, start_sidecar.publication, 0, begin_at);
   ELSIF known.system_identifier <> here THEN
@@ -75,15 +116,23 @@ BEGIN
     UPDATE anabranch.source AS s SET lsn = begin_at, log_offset = NULL
     WHERE s.name = start_sidecar.source AND s.lsn < begin_at
       AND NOT EXISTS (SELECT FROM anabranch.progress AS p WHERE p.state = 'live');
+  ELSIF lost_range IS NOT NULL THEN
+    -- What the copies have may be of transactions that this server does not know.
+    UPDATE anabranch.progress AS p
+    SET state = 'stale', sqlstate = 'AN004', changed_at = now(), lsn = CASE p.state WHEN 'live' THEN greatest(p.lsn, known.lsn) ELSE p.lsn END,
+        reason = lost_range || '; fill the copy anew with anabranch.rebuild'
+    WHERE p.state IN ('live', 'paused', 'catching_up', 'filling');
+    UPDATE anabranch.source AS s SET lsn = begin_at WHERE s.name = start_sidecar.source;
+    RAISE WARNING '%', lost_range USING HINT = 'The copies are stale. Fill each anew with anabranch.rebuild.';
   ELSIF place.confirmed_flush_lsn > known.lsn THEN
     lost_range := format('the changes between %s and %s are lost: replication slot "%s" was made anew or moved by hand',
                          known.lsn, place.confirmed_flush_lsn, start_sidecar.slot);
     UPDATE anabranch.progress AS p
     SET state = 'stale', lsn = known.lsn, sqlstate = 'AN004', changed_at = now(),
-        reason = lost_range || '; fill the copy again with anabranch.resume'
+        reason = lost_range || '; fill the copy anew with anabranch.rebuild'
     WHERE p.state = 'live' AND greatest(p.lsn, known.lsn) < place.confirmed_flush_lsn;
     UPDATE anabranch.source AS s SET lsn = place.confirmed_flush_lsn WHERE s.name = start_sidecar.source;
-    RAISE WARNING '%', lost_range USING HINT = 'The copies concerned are stale. Fill each again with anabranch.resume.';
+    RAISE WARNING '%', lost_range USING HINT = 'The copies concerned are stale. Fill each anew with anabranch.rebuild.';
   END IF;
 
   UPDATE anabranch.source AS s
@@ -126,6 +175,8 @@ BEGIN
   WHERE h.source = heartbeat.source;
   -- REASSIGN OWNED changes the owner of views without an event trigger's noticing.
   PERFORM anabranch.keep_grants(ARRAY(SELECT d.copy FROM anabranch.definition AS d));
+  -- Nor does one see a function that was replaced in a transaction which did not see the definition yet.
+  PERFORM anabranch.judge_functions();
 END
 $$;
 COMMENT ON FUNCTION anabranch.heartbeat(text, bigint, text) IS

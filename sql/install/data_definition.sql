@@ -5,8 +5,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RAISE WARNING '% now stale: %', CASE cardinality($1) WHEN 1 THEN 'copy ' ELSE 'copies ' END || array_to_string($1, ', ')
                                   || CASE cardinality($1) WHEN 1 THEN ' is' ELSE ' are' END, $2
-    USING HINT = 'Where rows came or went, fill the copy again with anabranch.resume. '
-                 'Where a column changed, undo that first, or drop the copy and create it anew.';
+    USING HINT = 'Fill it anew with anabranch.rebuild; its contents stay readable meanwhile. Where a column was renamed or dropped, undo that '
+                 'first, or give the copy a query that fits with anabranch.alter_aggregate_table.';
 END
 $$;
 COMMENT ON FUNCTION anabranch.warn_stale(regclass[], text) IS 'tells whoever gave a command what it did to copies';
@@ -14,7 +14,7 @@ COMMENT ON FUNCTION anabranch.warn_stale(regclass[], text) IS 'tells whoever gav
 CREATE FUNCTION anabranch.set_stale(copies regclass[], reason text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   UPDATE anabranch.progress AS p
-  SET state = 'stale', sqlstate = 'AN004', reason = $2 || '; fill the copy again with anabranch.resume', changed_at = now()
+  SET state = 'stale', sqlstate = 'AN004', reason = $2 || '; fill the copy anew with anabranch.rebuild', changed_at = now()
   WHERE p.copy = ANY ($1)
 $$;
 COMMENT ON FUNCTION anabranch.set_stale(regclass[], text) IS
@@ -157,6 +157,7 @@ DECLARE
 BEGIN
   -- Foreign keys do not cascade in a session that replays another server's commands.
   DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = ANY (copies);
+  DELETE FROM anabranch.retained AS r WHERE r.copy = ANY (copies);
   DELETE FROM anabranch.definition_source AS s WHERE s.copy = ANY (copies);
   -- The definition goes first: the drops below fire the event trigger, and it must find nothing left to do.
   FOR gone IN DELETE FROM anabranch.definition AS d WHERE d.copy = ANY (copies) RETURNING d.copy, d.state LOOP
@@ -282,6 +283,43 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.judge_types(oid[]) IS 'makes the copies stale at once that read values of types with other labels or attributes than before';
 
+-- Nor here: what is still in the log would be folded by the function of now. A copy that nothing was read into yet has nothing to lose.
+CREATE FUNCTION anabranch.judge_functions() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found record;
+BEGIN
+  FOR found IN
+    SELECT array_agg(d.copy ORDER BY d.id) AS copies, change.reason
+    FROM anabranch.definition AS d JOIN anabranch.progress AS p ON p.copy = d.copy
+    CROSS JOIN LATERAL anabranch.function_change(d.functions) AS change (reason)
+    WHERE d.functions <> '{}' AND p.state NOT IN ('waiting', 'stale') AND change.reason IS NOT NULL
+    GROUP BY change.reason
+  LOOP
+    PERFORM anabranch.set_stale(found.copies, found.reason);
+    PERFORM anabranch.warn_stale(found.copies, found.reason);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION anabranch.judge_functions() IS 'makes the copies stale at once whose functions are not what they were filled with';
+
+-- Whether a copy keeps what it has of a partition that is gone. While it is filled nobody could say which part of it that is.
+CREATE FUNCTION anabranch.keeps_removed(copy oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT d.on_partition_removed = 'keep' AND p.state <> 'filling'
+  FROM anabranch.definition AS d JOIN anabranch.progress AS p ON p.copy = d.copy WHERE d.copy = $1
+$$;
+COMMENT ON FUNCTION anabranch.keeps_removed(oid) IS 'whether a copy stays as it is when a partition is removed';
+
+CREATE FUNCTION anabranch.note_removed(relation oid, leaf text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO anabranch.retained (copy, leaf)
+  SELECT s.copy, $2 FROM anabranch.definition_source AS s JOIN anabranch.progress AS p ON p.copy = s.copy
+  WHERE s.relation = $1 AND anabranch.keeps_removed(s.copy) AND p.state <> 'waiting'
+    AND NOT EXISTS (SELECT FROM anabranch.retained AS r WHERE r.copy = s.copy AND r.leaf = $2)
+$$;
+COMMENT ON FUNCTION anabranch.note_removed(oid, text) IS 'remembers that a partition has gone whose rows copies keep';
+
 CREATE FUNCTION anabranch.judge_command(tag text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -295,6 +333,12 @@ DECLARE
 BEGIN
   IF judge_command.tag LIKE '%PUBLICATION' OR judge_command.tag = 'DROP OWNED' THEN
     PERFORM anabranch.judge_publication(ARRAY(SELECT DISTINCT s.relation FROM anabranch.definition_source AS s));
+    RETURN;
+  END IF;
+  IF touches_all THEN
+    PERFORM anabranch.judge_functions();
+  END IF;
+  IF judge_command.tag LIKE '%FUNCTION' OR judge_command.tag = 'ALTER ROUTINE' THEN
     RETURN;
   END IF;
   touched := ARRAY(SELECT DISTINCT c.objid FROM pg_event_trigger_ddl_commands() AS c
@@ -332,6 +376,12 @@ BEGIN
     RETURN;
   END IF;
 
+  IF NOT touches_all THEN
+    PERFORM anabranch.note_removed(l.relation, l.leaf::regclass::text)
+    FROM anabranch.source_leaf AS l
+    WHERE l.relation = ANY (sources) AND l.leaf NOT IN (SELECT anabranch.leaves(l.relation)) AND anabranch.holds_rows(l.leaf);
+  END IF;
+
   FOR found IN
     WITH changed AS (
       SELECT r.relation, r.number FROM pg_event_trigger_ddl_commands() AS c, anabranch.retyped_columns(c.command) AS r
@@ -350,7 +400,8 @@ BEGIN
          WHERE c.relation = s.relation AND c.number = ANY (s.columns) LIMIT 1),
         (SELECT format('table %s, which holds rows, was %s', m.leaf::regclass,
                        CASE WHEN m.attached THEN 'attached to ' ELSE 'detached from ' END || s.relation)
-         FROM moved AS m WHERE m.relation = s.relation AND anabranch.holds_rows(m.leaf) LIMIT 1),
+         FROM moved AS m WHERE m.relation = s.relation AND (m.attached OR NOT anabranch.keeps_removed(s.copy)) AND anabranch.holds_rows(m.leaf)
+         LIMIT 1),
         -- A partition's rows are published as its root's; those of a table that merely inherits are not.
         (SELECT format('table %s inherits from table %s', m.leaf::regclass, s.relation)
          FROM moved AS m JOIN pg_class AS c ON c.oid = m.leaf AND NOT c.relispartition
@@ -413,10 +464,19 @@ BEGIN
       RAISE WARNING 'something of a dropped copy stays: %', sqlerrm
         USING HINT = 'Drop the tables of schema anabranch_data that no row of anabranch.copies names.';
       DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = ANY (copies);
+      DELETE FROM anabranch.retained AS r WHERE r.copy = ANY (copies);
       DELETE FROM anabranch.definition_source AS s WHERE s.copy = ANY (copies);
       DELETE FROM anabranch.definition AS d WHERE d.copy = ANY (copies);
     END;
   END IF;
+
+  IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS o WHERE o.classid = 'pg_proc'::regclass) THEN
+    PERFORM anabranch.judge_functions();
+  END IF;
+
+  PERFORM anabranch.note_removed(l.relation, o.object_identity)
+  FROM pg_event_trigger_dropped_objects() AS o JOIN anabranch.source_leaf AS l ON l.leaf = o.objid
+  WHERE o.classid = 'pg_class'::regclass AND o.objsubid = 0;
 
   -- What an ALTER drops is judged when it has ended, by follow_command.
   FOR found IN
@@ -429,7 +489,7 @@ BEGIN
          WHERE o.objid = s.relation AND o.objsubid = 0 LIMIT 1),
         (SELECT format('table %s was dropped from table %s', o.object_identity, s.relation)
          FROM dropped AS o JOIN anabranch.source_leaf AS l ON l.relation = s.relation AND l.leaf = o.objid
-         WHERE o.objsubid = 0 LIMIT 1),
+         WHERE o.objsubid = 0 AND NOT anabranch.keeps_removed(s.copy) LIMIT 1),
         CASE WHEN EXISTS (SELECT FROM dropped AS o WHERE o.objid = s.relation)
           THEN anabranch.misfits(s.copy, s.relation, s.columns, s.column_definitions) END) AS reason
       FROM anabranch.definition_source AS s JOIN anabranch.progress AS p ON p.copy = s.copy
@@ -492,6 +552,7 @@ COMMENT ON FUNCTION anabranch.follow_drop() IS 'event trigger: see judge_drop';
 
 CREATE EVENT TRIGGER anabranch_follow_command ON ddl_command_end
   WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER FOREIGN TABLE', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA',
+               'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER ROUTINE',
                'ALTER TYPE', 'ALTER DOMAIN', 'ALTER COLLATION', 'ALTER SCHEMA', 'ALTER EXTENSION',
                'ALTER PUBLICATION', 'DROP PUBLICATION', 'DROP OWNED')
   EXECUTE FUNCTION anabranch.follow_command();

@@ -29,6 +29,7 @@ GRANT EXECUTE ON FUNCTION
   anabranch.repair(bigint),
   anabranch.cancel(bigint),
   anabranch.verify_every(regclass, interval, float8),
+  anabranch.on_partition_removed(regclass, text),
   anabranch.rebuild(regclass),
   anabranch.alter_aggregate_table(regclass, text, boolean),
   anabranch.swap(regclass),

@@ -74,6 +74,54 @@ LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION anabranch.relations_of(oid) IS 'the tables that a copy reads, as far as they are there';
 
+-- Filled anew, a copy has what its sources have now.
+CREATE FUNCTION anabranch.require_nothing_retained(copy oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  kept record;
+BEGIN
+  SELECT min(r.removed_at) AS since, count(*) AS partitions INTO kept FROM anabranch.retained AS r WHERE r.copy = $1;
+  IF kept.partitions > 0 THEN
+    RAISE EXCEPTION 'copy % holds rows of % partitions that were removed since %, and filled anew it would not', $1::regclass,
+      kept.partitions, kept.since::timestamptz(0)
+      USING ERRCODE = 'AN004',
+            HINT = format('To give these rows up: SELECT anabranch.on_partition_removed(%L, ''stale''), and then fill it anew.', $1::regclass);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.require_nothing_retained(oid) IS 'raises AN004 where a copy has rows that its sources no longer have';
+
+CREATE FUNCTION anabranch.carry_out_on_partition_removed(copy oid, policy text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  -- A former definition beside the copy has kept its own.
+  keeping regclass[] := ARRAY(SELECT DISTINCT r.copy FROM anabranch.retained AS r JOIN anabranch.definition AS d ON d.copy = r.copy
+                              WHERE d.copy = $1 OR d.twin_of = $1);
+BEGIN
+  IF $2 = 'subtract' THEN
+    RAISE EXCEPTION 'policy "subtract" is not supported'
+      USING ERRCODE = 'feature_not_supported',
+            DETAIL = 'The rows of a partition would have to be taken off at the command''s place in the log, where a dropped partition can '
+                     'no longer be read.',
+            HINT = 'DELETE the partition''s rows before it is detached or dropped: that reaches the copy in order.';
+  ELSIF $2 NOT IN ('stale', 'keep') THEN
+    RAISE EXCEPTION 'policy "%" is unknown', $2 USING ERRCODE = 'invalid_parameter_value', HINT = 'The policies are stale and keep.';
+  END IF;
+  UPDATE anabranch.definition AS d SET on_partition_removed = $2 WHERE d.copy = $1 OR d.twin_of = $1;
+  IF $2 = 'stale' AND keeping <> '{}' THEN
+    DELETE FROM anabranch.retained AS r WHERE r.copy = ANY (keeping);
+    PERFORM anabranch.set_stale(keeping, 'it holds rows of partitions that were removed, and is no longer to keep them');
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.carry_out_on_partition_removed(oid, text) IS 'work of on_partition_removed, once its caller is checked';
+
+CREATE FUNCTION anabranch.on_partition_removed(copy regclass, policy text) RETURNS void
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_on_partition_removed';
+COMMENT ON FUNCTION anabranch.on_partition_removed(regclass, text) IS
+  'what becomes of a copy when a partition with rows is detached or dropped: stale, or keep (it stays as it is)';
+
 CREATE FUNCTION anabranch.require_fit(copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -88,10 +136,11 @@ BEGIN
   FROM anabranch.definition_source AS s JOIN pg_class AS v ON v.oid = s.copy
   WHERE s.copy = $1
   ORDER BY 1 LIMIT 1;
+  PERFORM anabranch.require_nothing_retained($1);
   IF problem IS NOT NULL THEN
     RAISE EXCEPTION 'copy % cannot be filled: %', $1::regclass, problem
       USING ERRCODE = 'AN004',
-            HINT = format('Undo that change, or run SELECT anabranch.drop_aggregate_table(%L) and create it anew.', $1::regclass);
+            HINT = format('Undo that change, or give the copy a query that fits with anabranch.alter_aggregate_table(%L, ...).', $1::regclass);
   END IF;
 END
 $$;

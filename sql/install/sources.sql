@@ -1,4 +1,5 @@
--- What is asked of a source: its shadow, its columns, its partitions, and whether its old rows suffice.
+-- What is asked of a source: its shadow, its columns, its partitions, and whether its old rows suffice; and what of the functions
+-- that a definition calls.
 
 CREATE FUNCTION anabranch.shadow_for(relation oid) RETURNS regclass
 LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
@@ -142,3 +143,41 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifi
 $$;
 COMMENT ON FUNCTION anabranch.misfits(oid, oid, int2[], text[]) IS
   'how a source no longer is what a copy was defined for; NULL when it is';
+
+-- No object of ours depends on a user's function: it can be replaced, and what was counted with the one before stays. Of the functions
+-- that another calls in its turn, those are known that the catalog knows (BEGIN ATOMIC).
+CREATE FUNCTION anabranch.function_digests(functions oid[]) RETURNS jsonb
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
+  WITH RECURSIVE called (oid) AS (
+    SELECT unnest($1)
+    UNION
+    SELECT d.refobjid FROM called AS c JOIN pg_depend AS d
+      ON d.classid = 'pg_proc'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_proc'::regclass)
+  SELECT coalesce(jsonb_object_agg(p.oid::regprocedure::text, md5(jsonb_build_array(
+           p.prolang, p.prosrc, p.probin, pg_get_function_sqlbody(p.oid), p.proconfig, p.prosecdef, p.proisstrict, p.prorettype)::text)), '{}')
+  FROM called AS c JOIN pg_proc AS p ON p.oid = c.oid
+$$;
+COMMENT ON FUNCTION anabranch.function_digests(oid[]) IS 'functions, and those they call, by name, each with a digest of all that its results depend on';
+
+CREATE FUNCTION anabranch.functions_now(functions jsonb) RETURNS jsonb
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  SELECT anabranch.function_digests(ARRAY(SELECT to_regprocedure(f)::oid FROM jsonb_object_keys($1) AS f WHERE to_regprocedure(f) IS NOT NULL))
+$$;
+COMMENT ON FUNCTION anabranch.functions_now(jsonb) IS 'functions of the same names, with their digests of now';
+
+CREATE FUNCTION anabranch.function_change(functions jsonb) RETURNS text
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format(CASE WHEN now.functions ? was.key THEN 'function %s, which its query calls, was replaced'
+                     ELSE 'function %s, which its query calls, is gone' END, was.key)
+  FROM (SELECT anabranch.functions_now($1)) AS now (functions), jsonb_each($1) AS was
+  WHERE was.value IS DISTINCT FROM now.functions -> was.key
+  ORDER BY was.key LIMIT 1
+$$;
+COMMENT ON FUNCTION anabranch.function_change(jsonb) IS 'which of these functions is not what it was; NULL: each is';
+
+CREATE FUNCTION anabranch.note_functions(copy oid) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE anabranch.definition AS d SET functions = d.functions || anabranch.functions_now(d.functions)
+  WHERE d.copy = $1 AND d.functions <> '{}' AND anabranch.function_change(d.functions) IS NOT NULL
+$$;
+COMMENT ON FUNCTION anabranch.note_functions(oid) IS 'remembers what the functions are that a copy is being filled with';

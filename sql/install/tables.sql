@@ -66,12 +66,14 @@ CREATE TABLE anabranch.definition (
   fold        text NOT NULL,
   merge       text NOT NULL,
   shown_view  text NOT NULL,
+  functions   jsonb NOT NULL DEFAULT '{}',
   created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
   twin_of     regclass,
   purpose     text CHECK (purpose IN ('proof', 'rebuild', 'alter', 'former')),
   swap        boolean NOT NULL DEFAULT false,
   verify_every interval CHECK (verify_every >= interval '1 s'),
   verify_duty float8 NOT NULL DEFAULT 0.1 CHECK (verify_duty > 0 AND verify_duty <= 1),
+  on_partition_removed text NOT NULL DEFAULT 'stale' CHECK (on_partition_removed IN ('stale', 'keep')),
   CHECK ((twin_of IS NULL) = (purpose IS NULL))
 );
 -- What has been made beside a copy to take its place, or has given it up: one at a time.
@@ -88,12 +90,15 @@ COMMENT ON COLUMN anabranch.definition.requested IS 'what the owner wants: run o
 COMMENT ON COLUMN anabranch.definition.fold IS 'statement that folds changed rows into signed partial results; runs as the copy''s owner';
 COMMENT ON COLUMN anabranch.definition.merge IS 'statement that merges partial results into the state table';
 COMMENT ON COLUMN anabranch.definition.shown_view IS 'query of the view once the copy is live';
+COMMENT ON COLUMN anabranch.definition.functions IS 'functions that the query calls and that did not come with the server, each with a digest of what it was when the copy was filled';
 COMMENT ON COLUMN anabranch.definition.created_at IS 'when the copy was created';
 COMMENT ON COLUMN anabranch.definition.twin_of IS 'the copy that this one stands beside; NULL: it is a copy of its own';
 COMMENT ON COLUMN anabranch.definition.purpose IS 'of a twin: proof, to be compared and dropped; rebuild, alter: to take the copy''s place; former: has given it up';
 COMMENT ON COLUMN anabranch.definition.swap IS 'of a twin: it is to change places with the copy as soon as both are live';
 COMMENT ON COLUMN anabranch.definition.verify_every IS 'how old a proof may become before the copy is verified again; NULL: it is verified on request alone';
 COMMENT ON COLUMN anabranch.definition.verify_duty IS 'duty of those verifications';
+COMMENT ON COLUMN anabranch.definition.on_partition_removed IS
+  'what becomes of the copy when a partition with rows is detached or dropped: stale, or keep: it stays as it is';
 
 CREATE TABLE anabranch.definition_source (
   copy               regclass NOT NULL REFERENCES anabranch.definition ON DELETE CASCADE,
@@ -109,6 +114,8 @@ CREATE TABLE anabranch.definition_source (
   PRIMARY KEY (copy, ordinal) DEFERRABLE,
   UNIQUE (copy, relation) DEFERRABLE
 );
+-- A deferrable key is no replica identity, and a publication FOR ALL TABLES, whoever's it is, has this one, too.
+ALTER TABLE anabranch.definition_source REPLICA IDENTITY FULL;
 CREATE INDEX definition_source_relation ON anabranch.definition_source (relation);
 COMMENT ON TABLE anabranch.definition_source IS 'the tables each copy reads, and which of their columns';
 COMMENT ON COLUMN anabranch.definition_source.copy IS 'the copy';
@@ -202,6 +209,18 @@ COMMENT ON TABLE anabranch.source_leaf IS 'partitions (and inheriting tables) of
 COMMENT ON COLUMN anabranch.source_leaf.relation IS 'the source';
 COMMENT ON COLUMN anabranch.source_leaf.leaf IS 'a table below it that holds rows';
 
+CREATE TABLE anabranch.retained (
+  copy       regclass NOT NULL,
+  leaf       text NOT NULL,
+  removed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  PRIMARY KEY (copy, leaf) DEFERRABLE
+);
+ALTER TABLE anabranch.retained REPLICA IDENTITY FULL;
+COMMENT ON TABLE anabranch.retained IS 'partitions that are gone and whose rows a copy still has (on_partition_removed = keep)';
+COMMENT ON COLUMN anabranch.retained.copy IS 'the copy';
+COMMENT ON COLUMN anabranch.retained.leaf IS 'the partition, as it was called';
+COMMENT ON COLUMN anabranch.retained.removed_at IS 'when it was detached or dropped';
+
 CREATE TABLE anabranch.unsettled (
   relation oid NOT NULL,
   leaf     oid NOT NULL,
@@ -220,4 +239,5 @@ COMMENT ON SEQUENCE anabranch.shadow_number IS 'numbers the relations shadow_<n>
 SELECT pg_catalog.pg_extension_config_dump('anabranch.definition', '');
 SELECT pg_catalog.pg_extension_config_dump('anabranch.definition_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('anabranch.definition_source', '');
+SELECT pg_catalog.pg_extension_config_dump('anabranch.retained', '');
 SELECT pg_catalog.pg_extension_config_dump('anabranch.shadow_number', '');

@@ -178,7 +178,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT d.copy::oid FROM anabranch.definition AS d
   JOIN anabranch.progress AS p ON p.copy = d.copy JOIN anabranch.progress AS c ON c.copy = d.twin_of
   CROSS JOIN anabranch.source AS h
-  WHERE d.swap AND d.purpose <> 'proof' AND p.state = 'live' AND h.name = 'home' AND h.lsn >= greatest(p.lsn, c.lsn)
+  -- The position of a copy that is not kept in step says nothing; it may be of a log that is gone.
+  WHERE d.swap AND d.purpose <> 'proof' AND p.state = 'live' AND h.name = 'home'
+    AND h.lsn >= greatest(p.lsn, CASE WHEN c.state = 'live' THEN c.lsn END)
     AND c.state IN ('live', 'failed', 'stale', 'paused')
   ORDER BY d.id
 $$;
@@ -194,6 +196,11 @@ DECLARE
 BEGIN
   SELECT * INTO STRICT new_one FROM anabranch.definition AS d WHERE d.copy = $1 FOR UPDATE;
   SELECT * INTO STRICT old_one FROM anabranch.definition AS d WHERE d.copy = new_one.twin_of FOR UPDATE;
+  -- A partition went before anything of it had been read into the twin.
+  IF EXISTS (SELECT FROM anabranch.retained AS r
+             WHERE r.copy = old_one.copy AND NOT EXISTS (SELECT FROM anabranch.retained AS n WHERE n.copy = new_one.copy AND n.leaf = r.leaf)) THEN
+    PERFORM anabranch.require_nothing_retained(old_one.copy);
+  END IF;
   UPDATE anabranch.verification AS v SET swapped = true WHERE v.twin = new_one.copy;
   columns := anabranch.compare_columns(old_one.copy, new_one.copy);
   IF columns = 'other' THEN
@@ -221,13 +228,16 @@ BEGIN
   END IF;
   UPDATE anabranch.definition AS d
   SET state = other.state, class = other.class, requested = other.requested, query = other.query, shape = other.shape, search_path = other.search_path, fold = other.fold,
-      merge = other.merge, shown_view = other.shown_view, created_at = other.created_at,
+      merge = other.merge, functions = other.functions, shown_view = other.shown_view, created_at = other.created_at,
       purpose = CASE WHEN d.copy = new_one.copy THEN 'former' END, swap = false
   FROM anabranch.definition AS other
   WHERE d.copy = old_one.copy AND other.copy = new_one.copy OR d.copy = new_one.copy AND other.copy = old_one.copy;
   UPDATE anabranch.definition_source AS s
   SET copy = CASE WHEN s.copy = old_one.copy THEN new_one.copy ELSE old_one.copy END
   WHERE s.copy IN (old_one.copy, new_one.copy);
+  UPDATE anabranch.retained AS r
+  SET copy = CASE WHEN r.copy = old_one.copy THEN new_one.copy ELSE old_one.copy END
+  WHERE r.copy IN (old_one.copy, new_one.copy);
   DELETE FROM anabranch.fill_chunk AS f WHERE f.copy IN (old_one.copy, new_one.copy);
   -- A copy that had failed, or was paused, is as live now as its twin was; what was wrong with it goes with its contents.
   UPDATE anabranch.progress AS p
@@ -296,6 +306,7 @@ DECLARE
   number   bigint;
   built_on text;
 BEGIN
+  PERFORM anabranch.require_nothing_retained($1);
   IF anabranch.compare_columns($1, $2) = 'other' THEN
     built_on := anabranch.dependants($1);
     IF built_on IS NOT NULL THEN

@@ -22,6 +22,8 @@ CREATE TABLE anabranch.verification (
   snapshot      pg_catalog.pg_snapshot,
   compared      bigint,
   differing     bigint,
+  retained      bigint,
+  undetermined  bigint,
   requested_by  text NOT NULL,
   requested_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   started_at    timestamptz,
@@ -53,6 +55,8 @@ COMMENT ON COLUMN anabranch.verification.lsn IS 'position of the copy at which i
 COMMENT ON COLUMN anabranch.verification.snapshot IS 'what the comparison saw';
 COMMENT ON COLUMN anabranch.verification.compared IS 'groups or rows compared, those on one side alone included';
 COMMENT ON COLUMN anabranch.verification.differing IS 'how many of them differed';
+COMMENT ON COLUMN anabranch.verification.retained IS 'groups or rows that the sources no longer explain, of partitions that were removed; NULL: the copy keeps none';
+COMMENT ON COLUMN anabranch.verification.undetermined IS 'those of which a part may be of such partitions: neither equal nor differing';
 COMMENT ON COLUMN anabranch.verification.requested_by IS 'who asked; empty: nobody, it was due (verify_every)';
 COMMENT ON COLUMN anabranch.verification.requested_at IS 'when';
 COMMENT ON COLUMN anabranch.verification.started_at IS 'when the sidecar began';
@@ -70,7 +74,7 @@ CREATE TABLE anabranch.difference (
   expected_state text,
   actual_state   text,
   seen_at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-  outcome        text CHECK (outcome IN ('repaired', 'overwritten')),
+  outcome        text CHECK (outcome IN ('repaired', 'overwritten', 'retained', 'undetermined')),
   repaired_at    timestamptz,
   repaired_lsn   pg_catalog.pg_lsn,
   PRIMARY KEY (run, number)
@@ -85,7 +89,7 @@ COMMENT ON COLUMN anabranch.difference.actual IS 'the row as the copy had it; NU
 COMMENT ON COLUMN anabranch.difference.expected_state IS 'the same as a row of the state table, hidden counters included';
 COMMENT ON COLUMN anabranch.difference.actual_state IS 'what the state table had';
 COMMENT ON COLUMN anabranch.difference.seen_at IS 'when it was found';
-COMMENT ON COLUMN anabranch.difference.outcome IS 'repaired; overwritten: the stream had written the row anew before; NULL: nothing was done';
+COMMENT ON COLUMN anabranch.difference.outcome IS 'repaired; overwritten: the stream had written the row anew before; retained: of a partition that was removed; undetermined: in part perhaps; NULL: nothing was done';
 COMMENT ON COLUMN anabranch.difference.repaired_at IS 'when it was put right';
 COMMENT ON COLUMN anabranch.difference.repaired_lsn IS 'position of the copy in whose transaction it was put right';
 
@@ -320,6 +324,25 @@ $$;
 COMMENT ON FUNCTION anabranch.begin_proof(bigint) IS
   'begins a proof in the transaction that is open: locks the sources against TRUNCATE, and tells what the snapshot shows, where the copy stands, and what to read of the log';
 
+-- A copy that keeps rows of removed partitions has more than its sources. What only it has, these explain; where it has other
+-- contents, nobody can tell which part is theirs, nor of what is beyond the list. What it lacks differs.
+CREATE FUNCTION anabranch.set_retained_apart(run bigint, differing bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  counted record;
+BEGIN
+  UPDATE anabranch.difference AS d SET outcome = CASE d.class WHEN 'extra' THEN 'retained' ELSE 'undetermined' END
+  WHERE d.run = $1 AND d.class IN ('extra', 'wrong');
+  SELECT count(*) AS listed, count(*) FILTER (WHERE d.outcome = 'retained') AS retained,
+         count(*) FILTER (WHERE d.outcome = 'undetermined') AS undetermined, count(*) FILTER (WHERE d.outcome IS NULL) AS differing
+  INTO counted FROM anabranch.difference AS d WHERE d.run = $1;
+  UPDATE anabranch.verification AS v
+  SET retained = counted.retained, undetermined = counted.undetermined + greatest($2 - counted.listed, 0) WHERE v.run = $1;
+  RETURN counted.differing;
+END
+$$;
+COMMENT ON FUNCTION anabranch.set_retained_apart(bigint, bigint) IS 'takes what removed partitions explain, or may, out of what differs; how much still does';
+
 CREATE FUNCTION anabranch.record_proof(run bigint, delta bytea, expected_state oid, buckets int, differences_max bigint,
                                        OUT compared bigint, OUT differing bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -344,6 +367,9 @@ BEGIN
       VALUES (known.run, place, found.class, found.key, found.expected, found.actual, found.expected_state_row, found.actual_state_row);
     END IF;
   END LOOP;
+  IF EXISTS (SELECT FROM anabranch.retained AS r WHERE r.copy = known.copy) THEN
+    record_proof.differing := anabranch.set_retained_apart(known.run, record_proof.differing);
+  END IF;
   UPDATE anabranch.verification AS v
   SET lsn = (SELECT greatest(p.lsn, h.lsn) FROM anabranch.progress AS p CROSS JOIN anabranch.source AS h
              WHERE p.copy = known.copy AND h.name = 'home'),
@@ -404,10 +430,14 @@ SELECT v.run, v.copy, v.purpose, v.mode, v.state, v.method, v.repairs,
        greatest(fill.chunks, ceil(fill.chunks * fill.rows_total / nullif(fill.rows, 0)), 1)::bigint AS chunks_total,
        fill.time_left,
        v.compared AS keys_compared, v.compared / nullif(v.proof_seconds, 0) AS keys_per_second,
-       v.differing, found.repaired, found.left_over,
+       v.differing, found.repaired, found.left_over, v.retained, v.undetermined,
        CASE
          WHEN v.state IN ('queued', 'running') THEN NULL
          WHEN v.compared IS NULL THEN NULL
+         WHEN v.retained IS NOT NULL THEN pg_catalog.format(
+           '%s of %s keys equal to the definition at LSN %s; %s are of removed partitions, %s may be in part, %s differ%s',
+           v.compared - v.differing - v.retained - v.undetermined, v.compared, v.lsn, v.retained, v.undetermined, v.differing,
+           CASE WHEN v.differing = 0 OR found.left_over > 0 THEN '' ELSE ', all of them repaired' END)
          WHEN v.differing = 0 AND v.mode = 'keys' THEN pg_catalog.format('equal to its definition at LSN %s, all keys named (%s)', v.lsn, v.compared)
          WHEN v.differing = 0 AND v.mode = 'sketch' THEN pg_catalog.format('its sums are those of its definition at LSN %s', v.lsn)
          WHEN v.differing = 0 THEN pg_catalog.format('equal to its definition at LSN %s, 100 %% of keys', v.lsn)
@@ -425,7 +455,8 @@ LEFT JOIN LATERAL (
                    * (extract(epoch FROM pg_catalog.clock_timestamp() - p.fill_started_at)::float8 / nullif(p.fill_rows, 0))) END AS time_left
   FROM anabranch.progress AS p WHERE p.copy = v.twin) AS fill ON true
 CROSS JOIN LATERAL (
-  SELECT count(*) FILTER (WHERE d.outcome IS NOT NULL) AS repaired, v.differing - count(*) FILTER (WHERE d.outcome IS NOT NULL) AS left_over
+  SELECT count(*) FILTER (WHERE d.outcome IN ('repaired', 'overwritten')) AS repaired,
+         v.differing - count(*) FILTER (WHERE d.outcome IN ('repaired', 'overwritten')) AS left_over
   FROM anabranch.difference AS d WHERE d.run = v.run) AS found
 ORDER BY v.run;
 COMMENT ON VIEW anabranch.verifications IS 'each verification: how far it is, and its verdict';
@@ -444,6 +475,8 @@ COMMENT ON COLUMN anabranch.verifications.keys_per_second IS 'rate of the compar
 COMMENT ON COLUMN anabranch.verifications.differing IS 'how many of them differed';
 COMMENT ON COLUMN anabranch.verifications.repaired IS 'how many were put right since';
 COMMENT ON COLUMN anabranch.verifications.left_over IS 'how many still differ, as far as is known';
+COMMENT ON COLUMN anabranch.verifications.retained IS 'how many the sources no longer explain, of partitions that were removed; NULL: the copy keeps none';
+COMMENT ON COLUMN anabranch.verifications.undetermined IS 'how many may be of such partitions in part: neither equal nor differing';
 COMMENT ON COLUMN anabranch.verifications.verdict IS 'what was proved; NULL: nothing (yet)';
 COMMENT ON COLUMN anabranch.verifications.lsn IS 'position of the copy that the verdict holds at';
 COMMENT ON COLUMN anabranch.verifications.snapshot IS 'what the comparison saw of the sources';
@@ -474,6 +507,6 @@ COMMENT ON COLUMN anabranch.differences.actual IS 'the row as the copy had it; N
 COMMENT ON COLUMN anabranch.differences.expected_state IS 'the same as a row of the state table, hidden counters included';
 COMMENT ON COLUMN anabranch.differences.actual_state IS 'what the state table had';
 COMMENT ON COLUMN anabranch.differences.seen_at IS 'when it was found';
-COMMENT ON COLUMN anabranch.differences.outcome IS 'repaired; overwritten: the stream had written the row anew before; NULL: nothing was done';
+COMMENT ON COLUMN anabranch.differences.outcome IS 'repaired; overwritten: the stream had written the row anew before; retained: of a partition that was removed; undetermined: in part perhaps; NULL: nothing was done';
 COMMENT ON COLUMN anabranch.differences.repaired_at IS 'when it was put right';
 COMMENT ON COLUMN anabranch.differences.repaired_lsn IS 'position of the copy then';

@@ -81,7 +81,7 @@ SELECT d.copy, v.relowner::pg_catalog.regrole AS owner, coalesce(p.state, 'unbou
        ARRAY(SELECT s.relation FROM anabranch.definition_source AS s WHERE s.copy = d.copy ORDER BY s.ordinal) AS sources,
        d.state AS state_table, d.id, d.created_at, p.live_since, p.changed_at, d.query,
        proof.proved_at, pg_catalog.clock_timestamp() - proof.proved_at AS proof_age, proof.run AS proof_run, proof.left_over AS proof_differing,
-       d.verify_every
+       d.verify_every, d.on_partition_removed, kept.partitions AS removed_partitions, kept.since AS removed_since
 FROM anabranch.definition AS d
 CROSS JOIN (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
                         ELSE pg_catalog.pg_current_wal_lsn() END) AS here (lsn)
@@ -92,10 +92,11 @@ CROSS JOIN LATERAL (SELECT CASE p.state WHEN 'live' THEN greatest(p.lsn, home.ls
 CROSS JOIN LATERAL (SELECT CASE WHEN p.state = 'filling' THEN
     p.fill_rows / nullif(extract(epoch FROM pg_catalog.clock_timestamp() - p.fill_started_at), 0)::float8 END)
   AS rate (fill_rows_per_second)
+CROSS JOIN LATERAL (SELECT nullif(count(*), 0) AS partitions, min(r.removed_at) AS since FROM anabranch.retained AS r WHERE r.copy = d.copy) AS kept
 -- Of what the copy holds now: filled anew it is unproved.
 LEFT JOIN LATERAL (
   SELECT v.run, v.proved_at,
-         v.differing - (SELECT count(*) FROM anabranch.difference AS f WHERE f.run = v.run AND f.outcome IS NOT NULL) AS left_over
+         v.differing - (SELECT count(*) FROM anabranch.difference AS f WHERE f.run = v.run AND f.outcome IN ('repaired', 'overwritten')) AS left_over
   FROM anabranch.verification AS v
   WHERE v.copy = d.copy AND v.definition = d.id AND v.mode <> 'keys' AND v.proved_at IS NOT NULL AND v.live_since = p.live_since
   ORDER BY v.run DESC LIMIT 1) AS proof ON true;
@@ -128,6 +129,9 @@ COMMENT ON COLUMN anabranch.copies.proof_age IS 'how long ago that was';
 COMMENT ON COLUMN anabranch.copies.proof_run IS 'the verification that did it';
 COMMENT ON COLUMN anabranch.copies.proof_differing IS 'how many of its keys differed, and were not repaired in that run; 0: it was equal';
 COMMENT ON COLUMN anabranch.copies.verify_every IS 'how old the proof may become before the copy is verified again; NULL: it is verified on request alone';
+COMMENT ON COLUMN anabranch.copies.on_partition_removed IS 'what becomes of it when a partition with rows is detached or dropped: stale or keep';
+COMMENT ON COLUMN anabranch.copies.removed_partitions IS 'how many partitions are gone whose rows it keeps; NULL: none';
+COMMENT ON COLUMN anabranch.copies.removed_since IS 'when the first of them was removed';
 
 -- The one place where it is judged how bad a thing is. The program adds what only it can know: its own version, and how
 -- near the WAL kept is to the bound in its settings.
@@ -165,7 +169,7 @@ FROM (
      pg_catalog.format('replication slot "%s" was invalidated: it passed max_slot_wal_keep_size, and WAL it needed is gone',
                        s.slot),
      pg_catalog.format('SELECT pg_drop_replication_slot(%L), then anabranch init and anabranch run; '
-                       'fill the copies again with anabranch.resume', s.slot)),
+                       'fill the copies anew with anabranch.rebuild', s.slot)),
     (s.wal_status = 'unreserved', 3, 'slot',
      pg_catalog.format('replication slot "%s" is about to lose WAL that it needs', s.slot),
      'start the sidecar, or raise max_slot_wal_keep_size and reload'),
@@ -232,11 +236,12 @@ FROM (
       (c.state IN ('failed', 'stale'), 3,
        concat_ws(': ', c.sqlstate, c.reason) || coalesce(' (in the transaction that ends at ' || c.failed_lsn || ')', ''),
        CASE WHEN c.problem IS NOT NULL
-         THEN pg_catalog.format('undo that and SELECT anabranch.resume(%1$L), '
-                                'or SELECT anabranch.drop_aggregate_table(%1$L) and create it anew', c.copy)
+         THEN pg_catalog.format('undo that and SELECT anabranch.rebuild(%1$L), '
+                                'or give it a query that fits: SELECT anabranch.alter_aggregate_table(%1$L, ...)', c.copy)
          ELSE CASE c.state WHEN 'failed' THEN 'put the cause right, then ' ELSE '' END
-              || pg_catalog.format('SELECT anabranch.resume(%L)', c.copy) END),
-      (c.problem IS NOT NULL, 3, c.problem, 'undo that, or drop the copy and create it anew'),
+              || pg_catalog.format('SELECT anabranch.rebuild(%L)', c.copy) END),
+      (c.problem IS NOT NULL, 3, c.problem,
+       pg_catalog.format('undo that, or give it a query that fits: SELECT anabranch.alter_aggregate_table(%L, ...)', c.copy)),
       (c.proof_differing > 0 AND NOT EXISTS (
          SELECT FROM anabranch.verification AS v
          WHERE v.copy = c.copy AND v.run > c.proof_run AND v.state = 'done' AND v.repairs AND v.proved_at IS NOT NULL), 3,
@@ -259,6 +264,9 @@ FROM (
          WHEN 'filling' THEN pg_catalog.format('%s of about %s rows%s', c.fill_rows, c.fill_rows_total,
                                                ', ' || pg_catalog.to_char(c.fill_time_left, 'HH24:MI:SS') || ' left')
          ELSE 'applies what was written during the fill' END, NULL),
+      (c.removed_partitions > 0, 1,
+       pg_catalog.format('keeps rows of %s partitions that were removed, the first at %s', c.removed_partitions,
+                         c.removed_since::timestamptz(0)), NULL),
       (true, 1, NULL, NULL)) AS checks (holds, severity, problem, remedy)
     WHERE checks.holds ORDER BY checks.severity DESC, checks.problem LIMIT 1) AS checks
 ) AS found (kind, name, state, severity, lag_bytes, subject, problem, remedy)

@@ -223,6 +223,8 @@ def test_function_cannot_speak_for_the_server(rig):
         rig.sql("DELETE FROM entry WHERE id = %s", (number,))
         if code == "53100":  # in the log for ever: only another definition of the function gets past it
             rig.sql("CREATE OR REPLACE FUNCTION outspoken(note text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT note'")
+            assert rig.state("victim")[0] == "stale" and "was replaced" in rig.state("victim")[2], rig.state("victim")
+            rig.sql("SELECT anabranch.resume('victim')")
             rig.wait_live("victim")
             break
         rig.sql("SELECT anabranch.resume('victim')")

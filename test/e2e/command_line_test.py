@@ -309,7 +309,7 @@ def test_status_shows_a_failed_copy_last(rig):
     rig.sql("INSERT INTO entry VALUES (1, 0)")
     rig.wait_for_state("shares", "failed")
     screen = run(rig, "status", status=2)
-    expect("\n".join(screen.splitlines()[-3:]), "SELECT anabranch.resume('public.shares')")
+    expect("\n".join(screen.splitlines()[-3:]), "SELECT anabranch.rebuild('public.shares')")
     expect(screen, "22012: division by zero (in the transaction that ends at")
     assert status_of(rig)["copies"][0]["sqlstate"] == "22012"
 

@@ -4,7 +4,7 @@ SELECT FROM pg_create_logical_replication_slot('anabranch_batches', 'anabranch_d
 SELECT FROM pg_create_logical_replication_slot('anabranch_other', 'test_decoding') \gset
 \i test/fixture/start.sql
 \i test/fixture/copies.sql
-SELECT plan(45);
+SELECT plan(57);
 CREATE ROLE owner_of_copy;
 CREATE TABLE facts (id int PRIMARY KEY, n int);
 GRANT SELECT ON facts TO owner_of_copy;
@@ -99,9 +99,31 @@ SELECT is((SELECT state FROM anabranch.progress), 'live', 'though the slot has m
 UPDATE anabranch.progress SET state = 'stale';
 SELECT is((SELECT (lsn, log_offset) FROM anabranch.start_sidecar('home', 'anabranch_batches', 'anabranch', 'h', 4, '0', 'kafka'))::text,
   (SELECT (confirmed_flush_lsn, NULL::bigint) FROM pg_replication_slots WHERE slot_name = 'anabranch_batches')::text, 'without a live copy it begins where the publisher is');
-SELECT anabranch.end_batch('home', (SELECT token FROM anabranch.source), 'F/60', NULL, 1, 1, 42) IS NULL AS ignore \gset
-SELECT is((SELECT (lsn, log_offset) FROM anabranch.start_sidecar('home', 'anabranch_batches', 'anabranch', 'h', 4, '0'))::text, '(F/60,)', 'read from the slot, an offset means nothing');
+UPDATE anabranch.source SET log_offset = 42;
+SELECT is((SELECT (lsn, log_offset) FROM anabranch.start_sidecar('home', 'anabranch_batches', 'anabranch', 'h', 4, '0'))::text,
+  (SELECT (confirmed_flush_lsn, NULL::bigint) FROM pg_replication_slots WHERE slot_name = 'anabranch_batches')::text, 'read from the slot, an offset means nothing');
 SELECT is((SELECT log_offset FROM anabranch.source), NULL, 'and is forgotten');
+
+-- Servers of another history than the copies have followed.
+SELECT is(anabranch.lost_history(1, '0/500', 1, '0/500', NULL), NULL, 'on the same timeline, with its WAL, nothing is lost');
+SELECT is(anabranch.lost_history(1, '0/500', 1, '0/400', NULL), 'the copies have changes up to 0/500, and the WAL of this server ends at 0/400: its files are older than they', 'but not where it ends before');
+SELECT is(anabranch.lost_history(1, '0/500', 2, '0/900', E'1\t0/500\tno recovery target specified\n'), NULL, 'a server that was promoted has all up to where it left');
+SELECT is(anabranch.lost_history(1, '0/500', 2, '0/900', E'1\t0/480\tno recovery target specified\n'),
+  'the copies have changes up to 0/500 of timeline 1, which this server left at 0/480: it does not have those between', 'and nothing beyond');
+SELECT is(anabranch.lost_history(2, '0/800', 4, '0/A00', E'1\t0/480\tx\n\n2\t0/7FF\tx\n3\t0/900\tbefore 2000-01-01 00:00:00+00\n'),
+  'the copies have changes up to 0/800 of timeline 2, which this server left at 0/7FF: it does not have those between', 'over several promotions');
+SELECT is(anabranch.lost_history(3, '0/800', 4, '0/A00', E'1\t0/480\tx\n'), 'this server is on timeline 4, which does not come from timeline 3 that the copies have followed', 'it may have come another way');
+SELECT is(anabranch.lost_history(2, '0/800', 1, '0/A00', NULL), 'this server is on timeline 1, and the copies have followed timeline 2: its files are older than they', 'or be from before');
+SELECT is(anabranch.current_timeline(), (SELECT timeline_id FROM pg_control_checkpoint()), 'the timeline is the one being written');
+UPDATE anabranch.progress SET state = 'live';
+UPDATE anabranch.source SET lsn = 'F/60';
+SELECT is((SELECT lsn FROM anabranch.start_sidecar('home', 'anabranch_batches', 'anabranch', 'h', 4, '0')),
+  (SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'anabranch_batches'), 'such a server is followed from where its slot is');
+SELECT alike((SELECT state || ' ' || reason FROM anabranch.progress), 'stale the copies have changes up to F/60, and the WAL of this server ends at %; fill the copy anew with anabranch.rebuild', 'and the copies say what is wrong');
+UPDATE anabranch.progress SET state = 'live';
+UPDATE anabranch.source SET timeline = 7;
+SELECT ok((SELECT token > 0 FROM anabranch.start_sidecar('home', 'anabranch_batches', 'anabranch', 'h', 4, '0')), 'timelines are compared as well');
+SELECT alike((SELECT state || ' ' || reason FROM anabranch.progress), 'stale this server is on timeline 1, and the copies have followed timeline 7:%', 'in either direction');
 DELETE FROM anabranch.source;
 SELECT ok((SELECT lsn <= pg_current_wal_flush_lsn() FROM anabranch.start_sidecar('home', 'no_such_slot', 'anabranch', 'h', 4, '0', 'kafka')), 'the first of all begins at what is on disk');
 SELECT * FROM finish();

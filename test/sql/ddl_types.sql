@@ -43,7 +43,7 @@ ALTER TYPE unused RENAME VALUE 'x' TO 'y';
 SELECT is(take_stale(), 'nothing', 'nor do types that no copy reads');
 ALTER TYPE mood RENAME VALUE 'quiet' TO 'calm';
 SELECT is((SELECT sqlstate || ' ' || reason FROM anabranch.progress WHERE copy = 'by_feeling'::regclass),
-          'AN004 type public.mood of a column it reads was altered; fill the copy again with anabranch.resume', 'the reason names the type');
+          'AN004 type public.mood of a column it reads was altered; fill the copy anew with anabranch.rebuild', 'the reason names the type');
 SELECT is(take_recorded(), 'nothing', 'it is not told in order with the rows, which would come too late');
 
 CREATE TABLE names (id int PRIMARY KEY, one regclass, many regclass[], acl aclitem);

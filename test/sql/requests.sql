@@ -41,9 +41,9 @@ UPDATE anabranch.progress SET state = 'stale';
 ALTER TABLE facts RENAME n TO m;
 SELECT throws_ok($$SELECT anabranch.resume('sums')$$, 'AN004', 'copy public.sums cannot be filled: column n of table public.facts was renamed to m', 'a stale copy only if its source is as it was');
 SELECT is((SELECT level || ': ' || remedy FROM anabranch.status WHERE kind = 'copy'),
-  'critical: undo that and SELECT anabranch.resume(''sums''), or SELECT anabranch.drop_aggregate_table(''sums'') and create it anew', 'and status names the remedy');
+  'critical: undo that and SELECT anabranch.rebuild(''sums''), or give it a query that fits: SELECT anabranch.alter_aggregate_table(''sums'', ...)', 'and status names the remedy');
 ALTER TABLE facts RENAME m TO n;
-SELECT is((SELECT remedy FROM anabranch.status WHERE kind = 'copy'), 'SELECT anabranch.resume(''sums'')', 'which is to fill it, once that is undone');
+SELECT is((SELECT remedy FROM anabranch.status WHERE kind = 'copy'), 'SELECT anabranch.rebuild(''sums'')', 'which is to fill it, once that is undone');
 SELECT lives_ok($$SELECT anabranch.resume('sums')$$, 'so it is filled');
 UPDATE anabranch.progress SET state = 'stale';
 ALTER TABLE facts DROP CONSTRAINT facts_pkey;

@@ -63,7 +63,7 @@ UPDATE anabranch.progress SET state = 'paused';
 UPDATE anabranch.definition SET requested = 'pause';
 SELECT is(said('copy'), 'sums | paused | warning | paused on request | SELECT anabranch.resume(''sums'')', 'a paused copy can go on');
 UPDATE anabranch.progress SET state = 'failed', sqlstate = '22012', reason = 'division by zero', failed_lsn = '0/300';
-SELECT is(said('copy'), 'sums | failed | critical | 22012: division by zero (in the transaction that ends at 0/300) | put the cause right, then SELECT anabranch.resume(''sums'')', 'a failed one says why');
+SELECT is(said('copy'), 'sums | failed | critical | 22012: division by zero (in the transaction that ends at 0/300) | put the cause right, then SELECT anabranch.rebuild(''sums'')', 'a failed one says why');
 CREATE ROLE poor;
 ALTER VIEW sums OWNER TO poor;
 UPDATE anabranch.progress SET state = 'live', sqlstate = NULL, reason = NULL, failed_lsn = NULL;

@@ -17,15 +17,18 @@ class Cluster:
     other way.
     """
 
-    def __init__(self, directory, name, original=None, **settings):
-        """`original`: a cluster that it is a copy of, as that is now: with its system identifier, without its slots."""
+    def __init__(self, directory, name, original=None, standby=False, **settings):
+        """`original`: a cluster that it is a copy of, as that is now: with its system identifier, without its slots.
+
+        `standby`: a copy that goes on following it, until it is promoted.
+        """
         self.port = int(settings.get("port", 5432))
         self.path = f"{directory}/{name}"
         self.socket = self._script("socket").strip()
         if original is None:
             self._script("create", *[f"{key}={value}" for key, value in settings.items()])
         else:
-            done = subprocess.run([SCRIPT, "clone", original.path, self.path], text=True, capture_output=True)
+            done = subprocess.run([SCRIPT, "standby" if standby else "clone", original.path, self.path], text=True, capture_output=True)
             if done.returncode != 0:
                 raise RuntimeError(f"cluster.sh clone: {done.stderr.strip()}")
 
@@ -37,6 +40,9 @@ class Cluster:
 
     def start(self):
         self._script("start")
+
+    def promote(self):
+        self._script("promote")
 
     def stop(self):
         self._script("stop")

@@ -27,6 +27,7 @@ class Rig:
         self.sidecar = Sidecar(self.cluster, dbname, self.log_path)
         self._connection = None
         self._others = []
+        self._former = []
 
     def __enter__(self):
         with contextlib.closing(self.cluster.connect()) as connection, connection.cursor() as cursor:
@@ -41,7 +42,8 @@ class Rig:
         self.sidecar.kill()
         for sidecar in self._others:
             sidecar.kill()
-        self.cluster.destroy()
+        for cluster in [self.cluster, *self._former]:
+            cluster.destroy()
 
     # --- SQL ------------------------------------------------------------------------------------------------------
 
@@ -118,6 +120,26 @@ class Rig:
         finally:
             sidecar.kill()
             cluster.destroy()
+
+    @contextlib.contextmanager
+    def standby(self):
+        """A standby that streams from our server; ends with the block, unless the rig has moved to it."""
+        cluster = Cluster(self.directory, f"{pathlib.Path(self.cluster.path).name}-standby", original=self.cluster, standby=True)
+        try:
+            yield cluster
+        finally:
+            if cluster is not self.cluster:
+                cluster.destroy()
+
+    def move_to(self, cluster):
+        """From now on the rig is about another server: statements, commands and the sidecar, which must not be running. The
+        one before is destroyed at the end."""
+        if self._connection is not None:
+            self._connection.close()
+        self._former.append(self.cluster)
+        self.cluster = cluster
+        arguments = self.sidecar.arguments
+        self.sidecar = Sidecar(cluster, self.dbname, self.log_path, arguments=arguments)
 
     @contextlib.contextmanager
     def halted_at(self, failpoint):

@@ -71,6 +71,11 @@ TEST(Preparation, ANewDatabaseGetsEverything) {
   EXPECT_THAT(step_about("slot", facts).statements,
               ElementsAre("SELECT pg_catalog.pg_create_logical_replication_slot('anabranch_shop', 'anabranch_decoder', "
                           "false, false)"));
+  facts.version = 170000;
+  EXPECT_THAT(step_about("slot", facts).statements,
+              ElementsAre("SELECT pg_catalog.pg_create_logical_replication_slot('anabranch_shop', 'anabranch_decoder', "
+                          "false, false, true)"));
+  facts.version = 150020;
   EXPECT_EQ(step_about("replication origin", facts).state, Step::State::doable);
   EXPECT_EQ(step_about("anabranch_sidecar", facts).state, Step::State::doable);
 }
