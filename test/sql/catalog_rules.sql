@@ -39,7 +39,7 @@ SELECT set_eq($$
     AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
                 WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')
 $$, ARRAY['add_counts', 'add_index', 'alter_aggregate_table', 'assert_fresh', 'cancel', 'cancel_republish', 'census', 'drop_aggregate_table',
-         'drop_former', 'is_fresh', 'pause', 'proto_schema', 'rebuild', 'repair', 'republish', 'resume', 'row_key', 'swap', 'swap_back', 'verify',
+         'drop_former', 'is_fresh', 'on_partition_removed', 'pause', 'proto_schema', 'rebuild', 'repair', 'republish', 'resume', 'row_key', 'swap', 'swap_back', 'verify',
          'verify_every', 'wait_for'],
   'these functions, and no others, are open to everybody');
 

@@ -44,7 +44,7 @@ ALTER TABLE events DETACH PARTITION events_1;
 SELECT is(states(), 'by_kind live, by_month live, strict stale', 'a partition that is detached leaves the copies as they are that keep its rows');
 SELECT is((SELECT string_agg(copy || ' ' || leaf, ', ' ORDER BY copy::text) FROM anabranch.retained), 'by_kind public.events_1, by_month public.events_1', 'which is noted');
 SELECT is((SELECT c FROM by_month WHERE month = 1), 31::bigint, 'the rows are still counted');
-SELECT matches((SELECT level || ': ' || problem FROM anabranch.status WHERE name = 'by_month'), '^ok: keeps rows of 1 partitions that were removed, the first at 20', 'status says since when');
+SELECT matches((SELECT level || ': ' || problem FROM anabranch.status WHERE name = 'by_month'), '^ok: keeps rows of 1 partitions that were removed, the first at ', 'status says since when');
 DROP TABLE events_1;
 SELECT is((SELECT count(*)::int FROM anabranch.retained), 2, 'a table that is no partition any more may be dropped');
 DROP TABLE events_2;
