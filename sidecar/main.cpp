@@ -14,6 +14,7 @@
 #include "sidecar/cli/schema.hpp"
 #include "sidecar/cli/status.hpp"
 #include "sidecar/cli/tail.hpp"
+#include "sidecar/cli/verify.hpp"
 
 namespace anabranch {
 namespace {
@@ -29,6 +30,8 @@ int perform(const CommandLine& command_line, const Settings& settings) {
       return run_until_stopped(command_line, settings);
     case Command::status:
       return status(settings, command_line.status);
+    case Command::verify:
+      return verify(settings, command_line.verify);
     case Command::check:
       return check(settings);
     case Command::drop:
@@ -45,9 +48,9 @@ int perform(const CommandLine& command_line, const Settings& settings) {
   return exit_usage;
 }
 
-// To monitoring, whatever keeps status from an answer is "unknown": 1 and 2 are answers there.
+// To monitoring, whatever keeps status or verify from an answer is "unknown": 1 and 2 are answers there.
 int exit_code(std::optional<Command> command, int otherwise) {
-  return command == Command::status ? static_cast<int>(Severity::unknown) : otherwise;
+  return command == Command::status || command == Command::verify ? static_cast<int>(Severity::unknown) : otherwise;
 }
 
 int tell_story(int argc, const char* const* argv) {
@@ -70,6 +73,9 @@ int tell_story(int argc, const char* const* argv) {
   } catch (const ConfigError& error) {
     fmt::print(stderr, "{}\n", error.what());
     return exit_code(command, exit_usage);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "anabranch: {}\n", error.what());
+    return exit_code(command, exit_failure);
   }
 }
 
@@ -77,10 +83,5 @@ int tell_story(int argc, const char* const* argv) {
 }  // namespace anabranch
 
 int main(int argc, char** argv) {
-  try {
-    return anabranch::tell_story(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "anabranch: {}\n", error.what());
-    return anabranch::exit_failure;
-  }
+  return anabranch::tell_story(argc, argv);
 }

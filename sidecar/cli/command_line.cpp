@@ -92,6 +92,29 @@ std::string watch_interval_refused(std::string& text) {
   }
 }
 
+// What was said of the keys, and of which copies, fits together; else why not.
+std::string verify_refused(VerifyOptions& options, bool mode_given, bool all) {
+  if (all && !options.copies.empty()) return "--all: means every copy, and copies are named; leave one of them out";
+  if (options.keys.empty() && options.mode == "keys")
+    return "--mode keys: needs the keys, as in --keys '[{\"customer\": 7}]'";
+  if (options.keys.empty()) return {};
+  if (mode_given && options.mode != "keys") return "--keys: goes with --mode keys alone; leave the mode out";
+  if (options.copies.size() != 1)
+    return "--keys: are of one copy; name it, as in anabranch verify public.totals --keys";
+  options.mode = "keys";
+  return {};
+}
+
+using Commands = std::vector<std::pair<CLI::App*, Command>>;
+
+// "init, run and status"
+std::string names_of(const Commands& commands) {
+  std::string names;
+  for (std::size_t i = 0; i < commands.size(); ++i)
+    names += (i == 0 ? "" : i + 1 == commands.size() ? " and " : ", ") + commands[i].first->get_name();
+  return names;
+}
+
 }  // namespace
 
 std::optional<CommandLine> parse_command_line(int argc, const char* const* argv) {
@@ -133,6 +156,25 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv)
                            ->type_name("SECONDS")
                            ->expected(0, 1)
                            ->default_str("2");
+  auto* verify = app.add_subcommand(
+      "verify",
+      "Prove copies equal to their definitions; exit code 0 equal, 1 they differ, 2 could not be proved, 3 unknown");
+  verify->add_option("COPY", parsed.verify.copies, "Only these, as SQL writes them with their schema: public.totals");
+  bool all = false;
+  verify->add_flag("--all", all, "Every copy that the role may control; so it is where none is named");
+  verify->add_flag("--wait", parsed.verify.wait, "Show how far they are until they have ended, then what was found");
+  auto* mode = verify
+                   ->add_option("--mode", parsed.verify.mode,
+                                "full: every group or row (the default); sketch: sums of them first; keys: only --keys")
+                   ->type_name("full|sketch|keys")
+                   ->check(CLI::IsMember({"full", "sketch", "keys"}));
+  verify->add_option("--keys", parsed.verify.keys, "Which groups or rows: a list of objects by column, in JSON")
+      ->type_name("JSON");
+  verify->add_option("--duty", parsed.verify.duty, "Share of the time in which the sources are read (0.1)")
+      ->type_name("SHARE")
+      ->check(CLI::Range(0.001, 1.0));
+  verify->add_flag("--repair", parsed.verify.repair, "Put right what differs");
+  verify->add_flag("--json", parsed.verify.json, "For machines: a line for each run, at the end with --wait");
   auto* check =
       app.add_subcommand("check", "Examine settings and server without running; exit code 1 if it would not run");
   auto* drop = app.add_subcommand("drop", "List what of Anabranch is in the database; with --yes remove it");
@@ -142,25 +184,26 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv)
   schema->add_option("TABLE", parsed.schema.table, "The table as SQL writes it, with its schema: public.orders")
       ->required();
 
+  const Commands commands = {{init, Command::init},     {run, Command::run},     {status, Command::status},
+                             {verify, Command::verify}, {check, Command::check}, {drop, Command::drop},
+                             {schema, Command::schema}, {adopt, Command::adopt}, {audit, Command::audit},
+                             {tail, Command::tail}};
   std::optional<Command> command;
   const auto note_command = [&] {
-    for (const auto& [subcommand, meaning] :
-         {std::pair{init, Command::init}, std::pair{run, Command::run}, std::pair{status, Command::status},
-          std::pair{check, Command::check}, std::pair{drop, Command::drop}, std::pair{schema, Command::schema},
-          std::pair{adopt, Command::adopt}, std::pair{audit, Command::audit}, std::pair{tail, Command::tail}})
+    for (const auto& [subcommand, meaning] : commands)
       if (subcommand->parsed()) command = meaning;
   };
   try {
     app.parse(argc, argv);
     note_command();
-    if (!command)
-      throw UsageError(
-          "a command is missing; commands are init, run, status, check, drop, schema, adopt, audit and tail", command);
+    if (!command) throw UsageError(fmt::format("a command is missing; commands are {}", names_of(commands)), command);
     if (watch_option->count() > 0) {
       if (watch.empty()) watch = "2";
       if (const auto refused = watch_interval_refused(watch); !refused.empty()) throw UsageError(refused, command);
       parsed.status.watch = std::chrono::milliseconds(std::stoll(watch));
     }
+    if (const auto refused = verify_refused(parsed.verify, mode->count() > 0, all); !refused.empty())
+      throw UsageError(refused, command);
     if (parsed.init.role.size() > 63) throw UsageError("--role: is longer than the 63 bytes a name may have", command);
     parsed.connection = parameters_of(typed);
   } catch (const CLI::CallForHelp&) {
@@ -181,8 +224,7 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv)
         if (extra.starts_with('-') && extra.find('=') == std::string::npos)
           message = fmt::format("unknown option {}", printable(extra));
       if (app.get_subcommands().empty())
-        message =
-            "there is no such command; commands are init, run, status, check, drop, schema, adopt, audit and tail";
+        message = fmt::format("there is no such command; commands are {}", names_of(commands));
     }
     if (message.find("-W") != std::string::npos)
       message += " (no password is asked for: use PGPASSWORD or a password file)";

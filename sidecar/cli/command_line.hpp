@@ -12,7 +12,7 @@
 
 namespace anabranch {
 
-enum class Command { init, run, status, check, drop, schema, adopt, audit, tail };
+enum class Command { init, run, status, verify, check, drop, schema, adopt, audit, tail };
 
 struct InitOptions {
   bool apply = false;  // change server settings with ALTER SYSTEM where that is needed
@@ -27,6 +27,16 @@ struct RunOptions {
 struct StatusOptions {
   bool json = false;
   std::optional<std::chrono::milliseconds> watch;  // print again at this interval
+};
+
+struct VerifyOptions {
+  std::vector<std::string> copies;  // as SQL writes them; empty: all that the role may control
+  std::string mode = "full";        // or sketch, keys
+  std::string keys;                 // JSON, for mode keys
+  double duty = 0.1;                // share of the time in which the sources are read
+  bool repair = false;
+  bool wait = false;  // and show how far they are until they have ended
+  bool json = false;
 };
 
 struct DropOptions {
@@ -51,6 +61,7 @@ struct CommandLine {
   InitOptions init;
   RunOptions run;
   StatusOptions status;
+  VerifyOptions verify;
   DropOptions drop;
   SchemaOptions schema;
   TailOptions tail;

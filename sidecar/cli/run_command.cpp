@@ -7,41 +7,18 @@
 #include <csignal>
 
 #include "sidecar/cli/config.hpp"
+#include "sidecar/cli/stop_signals.hpp"
 #include "sidecar/logging.hpp"
 #include "sidecar/publish/adopt.hpp"
-#include "sidecar/stop.hpp"
 
 namespace anabranch {
 namespace {
 
-// What the signal handlers reach. The Stop lives as long as the process: a late signal finds it there.
-Stop* stop_on_signal = nullptr;
+// What the signal handler reaches.
 std::atomic<bool> reload_asked{false};
 
-void on_stop_signal(int) {
-  stop_on_signal->request();
-}
 void on_reload_signal(int) {
   reload_asked.store(true, std::memory_order_relaxed);
-}
-
-void handle(int signal, void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  sigaction(signal, &action, nullptr);
-}
-
-Stop& take_signals() {
-  static Stop stop;
-  stop_on_signal = &stop;
-  handle(SIGTERM, on_stop_signal);
-  handle(SIGINT, on_stop_signal);
-  handle(SIGHUP, on_reload_signal);
-  // A connection that breaks is an error of the write, not a death.
-  handle(SIGPIPE, SIG_IGN);
-  return stop;
 }
 
 // New settings after a SIGHUP; nullopt where none was sent or the file is refused.
@@ -98,7 +75,8 @@ RunSettings run_settings_of(const Settings& settings) {
 
 int run_until_stopped(const CommandLine& command_line, const Settings& settings) {
   configure_logging(settings.log_level, settings.log_format);
-  const Stop& stop = take_signals();
+  const Stop& stop = stop_on_signals();
+  handle_signal(SIGHUP, on_reload_signal);
   auto first = run_settings_of(settings);
   first.part = command_line.run.part;
   log_info("anabranch starts", {{"version", ANABRANCH_VERSION},

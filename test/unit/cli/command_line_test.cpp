@@ -87,10 +87,40 @@ TEST(CommandLine, WatchTakesSeconds) {
     EXPECT_THAT(refusal({"status", bad}).what(), HasSubstr("--watch"));
 }
 
+TEST(CommandLine, VerifyTakesCopiesAndHow) {
+  const auto plain = parse({"verify"});
+  EXPECT_EQ(plain.command, Command::verify);
+  EXPECT_TRUE(plain.verify.copies.empty());
+  EXPECT_EQ(plain.verify.mode, "full");
+  EXPECT_EQ(plain.verify.duty, 0.1);
+  EXPECT_FALSE(plain.verify.wait || plain.verify.repair || plain.verify.json);
+  const auto full =
+      parse({"verify", "public.a", "s.\"B\"", "--wait", "--repair", "--json", "--mode=sketch", "--duty", "0.5"}).verify;
+  EXPECT_EQ(full.copies, (std::vector<std::string>{"public.a", "s.\"B\""}));
+  EXPECT_TRUE(full.wait && full.repair && full.json);
+  EXPECT_EQ(full.mode, "sketch");
+  EXPECT_EQ(full.duty, 0.5);
+  EXPECT_TRUE(parse({"verify", "--all"}).verify.copies.empty());
+}
+
+TEST(CommandLine, KeysAreOfOneCopy) {
+  const auto keys = parse({"verify", "a.b", "--keys", "[7, {\"x\": \"y\"}]"}).verify;
+  EXPECT_EQ(keys.keys, "[7, {\"x\": \"y\"}]");
+  EXPECT_EQ(keys.mode, "keys");
+  EXPECT_EQ(parse({"verify", "--mode", "keys", "--keys", "[7]", "a.b"}).verify.keys, "[7]");
+  EXPECT_THAT(refusal({"verify", "--keys", "[7]"}).what(), HasSubstr("name it"));
+  EXPECT_THAT(refusal({"verify", "a.b", "a.c", "--keys", "[7]"}).what(), HasSubstr("of one copy"));
+  EXPECT_THAT(refusal({"verify", "a.b", "--mode", "full", "--keys", "[7]"}).what(), HasSubstr("leave the mode out"));
+  EXPECT_THAT(refusal({"verify", "a.b", "--mode", "keys"}).what(), HasSubstr("needs the keys"));
+  EXPECT_THAT(refusal({"verify", "a.b", "--all"}).what(), HasSubstr("--all"));
+  for (const char* bad : {"--duty=0", "--duty=1.1", "--duty=x", "--mode=quick"})
+    EXPECT_EQ(refusal({"verify", bad}).command, Command::verify) << bad;
+}
+
 TEST(CommandLine, MistakesSayWhatIsMeant) {
   EXPECT_THAT(refusal({}).what(), HasSubstr("a command is missing"));
   EXPECT_THAT(refusal({"statsu"}).what(),
-              HasSubstr("commands are init, run, status, check, drop, schema, adopt, audit and tail"));
+              HasSubstr("commands are init, run, status, verify, check, drop, schema, adopt, audit and tail"));
   EXPECT_THAT(refusal({"run", "--bogus"}).what(), HasSubstr("--bogus"));
   EXPECT_THAT(refusal({"run", "-p", "0"}).what(), HasSubstr("65535"));
   EXPECT_THAT(refusal({"run", "-p", "x"}).what(), HasSubstr("--port"));
