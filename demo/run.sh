@@ -182,7 +182,10 @@ if [ "$log" = kafka ]; then
 fi
 sleep 1
 
-title "9. Writers stop. Is every row right? Each copy against its definition, computed by PostgreSQL"
+title "9. Is every row right? Proved while writes go on: the sources' rows, less what the copy does not have yet"
+run "$program" "${options[@]}" verify --wait --duty 1
+
+title "10. Writers stop. Is every row right? Each copy against its definition, computed by PostgreSQL"
 stop_load
 query "SELECT anabranch.wait_for(copy, timeout => '60 s') FROM anabranch.definition" > /dev/null
 total=0
@@ -199,7 +202,7 @@ done
 [ "$total" = 0 ] || exit 1
 run "$program" "${options[@]}" status || true
 if [ "$log" = kafka ]; then
-  title "10. And the topics: is every transaction in them, once, whole and in order?"
+  title "11. And the topics: is every transaction in them, once, whole and in order?"
   run "$program" "${options[@]}" audit
 fi
 
