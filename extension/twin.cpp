@@ -44,10 +44,17 @@ Request twin_of(Oid copy, const char* query, const char* purpose) {
                       errhint("Name the copy that it stands beside.")));
     bool is_null;
     request.owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &is_null));
-    if (query != nullptr) return;
-    request.query = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-    request.search_path = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
-    request.shape = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3));
+    if (query == nullptr) {
+      request.query = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+      request.search_path = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+      request.shape = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3));
+    }
+    if (strcmp(purpose, "proof") == 0) return;
+    SPI_execute(psprintf("SELECT FROM anabranch.definition WHERE twin_of = %u AND purpose <> 'proof'", copy), true, 1);
+    if (SPI_processed == 1)
+      ereport(ERROR, (errcode(kWrongState), errmsg("something stands beside copy \"%s\" already", get_rel_name(copy)),
+                      errhint("Its former definition, or one that is being made: anabranch.verifications tells. "
+                              "anabranch.drop_former drops it.")));
   });
   return request;
 }

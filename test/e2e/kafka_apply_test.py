@@ -333,6 +333,7 @@ def test_killed_at_each_failpoint(rig, kafka):
     never_reached = []
     names = kill_test.failpoints("apply", "copy", "log", "run.cpp")
     names.remove("idle_recorded")  # a position that has moved without a transaction comes as a transaction of nothing
+    names.remove("verify_slot_made")  # what a copy lacks is in the topics
     for name in names:
         rig.sidecar.start(failpoint=name)
         if not kill_test.reach_failpoint(rig, lambda: not rig.sidecar.running()):
@@ -340,7 +341,7 @@ def test_killed_at_each_failpoint(rig, kafka):
         rig.sidecar.kill()
         kill_test.tidy(rig)
         rig.sidecar.start()
-        rig.expect_current(social.COPIES)
+        kill_test.expect_repaired_and_current(rig)
         rig.sidecar.stop()
     published.audit()
     assert not never_reached, f"failpoints that nothing led to: {never_reached}"

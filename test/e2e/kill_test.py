@@ -87,6 +87,7 @@ def pass_everywhere(rig):
         lambda: rig.sql("INSERT INTO tweets (user_id, body) SELECT 1, repeat('y', 4000) || i FROM generate_series(1, 8000) AS i"),
         lambda: rig.sql("DELETE FROM tweets WHERE body LIKE 'yyy%'"),
         lambda: damage_and_verify(rig),
+        lambda: rebuild(rig, "extra"),
         # A copy that fails.
         lambda: rig.create("fragile", "SELECT user_id, sum(1000 / (user_id + 1)) AS share FROM likes GROUP BY 1"),
         lambda: wait_live_if_running(rig, "fragile"),
@@ -124,6 +125,15 @@ def damage_and_verify(rig):
     rig.sql("UPDATE anabranch_data.user_activity SET anabranch_rows = anabranch_rows + 1 WHERE user_id = 17")
     rig.sql("SELECT anabranch.verify('user_activity', repair => true, duty => 1) WHERE (SELECT state FROM anabranch.progress "
             "WHERE copy = 'user_activity'::regclass) NOT IN ('paused', 'failed', 'stale')")
+    wait_for_verifications(rig)
+
+
+def rebuild(rig, copy):
+    rig.sql("SELECT anabranch.rebuild(%s)", (copy,))
+    wait_for_verifications(rig)
+
+
+def wait_for_verifications(rig):
     deadline = time.monotonic() + 10
     while rig.sidecar.running() and not rig.sidecar.halted() and open_verifications(rig) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -159,7 +159,11 @@ def test_what_cannot_be_is_refused(rig):
     state, _, reason = wait_ended(rig, run)
     assert state == "failed" and "division by zero" in reason, (state, reason)
     rig.wait_until(lambda: rig.value("SELECT count(*) FROM anabranch.definition") == 3, "what was made beside it to be gone")
+    rig.sidecar.stop()
     run = rig.value("SELECT anabranch.rebuild('by_day')")
+    error = rig.sql_error("SELECT anabranch.rebuild('by_day')")
+    assert error.pgcode == "AN002" and "drop_former" in error.diag.message_hint, error
+    rig.sidecar.start()
     rig.sql("SELECT anabranch.drop_aggregate_table('by_day')")
     assert wait_ended(rig, run)[0] == "failed"
     assert rig.value("SELECT count(*) FROM anabranch.definition") == 2
