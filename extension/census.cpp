@@ -7,8 +7,6 @@
 
 extern "C" {
 #include <utils/array.h>
-#include <utils/fmgrprotos.h>
-#include <utils/numeric.h>
 }
 
 namespace anabranch {
@@ -17,32 +15,49 @@ namespace {
 // Places in the array, from 0. There for good: state tables and views hold them.
 enum Place { not_a_number = 0, infinity = 1, minus_infinity = 2, scale_0 = 3 };
 
+// Most groups need no more places than `first` has: one look into memory a row, where there are many groups.
 struct Census {
   MemoryContext context;
-  int size;
   int64* counts;
+  int size;
+  int64 first[6];
 };
+constexpr int first_size = static_cast<int>(lengthof(Census::first));
+
+Census* new_census(MemoryContext context) {
+  auto* census = static_cast<Census*>(MemoryContextAllocZero(context, sizeof(Census)));
+  census->context = context;
+  census->counts = census->first;
+  census->size = first_size;
+  return census;
+}
 
 void reserve(Census* census, int size) {
   if (size <= census->size) return;
   const int wanted = Max(size, 2 * census->size);
-  MemoryContext outside = MemoryContextSwitchTo(census->context);
-  auto* counts = static_cast<int64*>(palloc0(sizeof(int64) * static_cast<size_t>(wanted)));
-  if (census->size > 0) {
-    memcpy(counts, census->counts, sizeof(int64) * static_cast<size_t>(census->size));
-    pfree(census->counts);
-  }
-  MemoryContextSwitchTo(outside);
+  auto* counts =
+      static_cast<int64*>(MemoryContextAllocZero(census->context, sizeof(int64) * static_cast<size_t>(wanted)));
+  memcpy(counts, census->counts, sizeof(int64) * static_cast<size_t>(census->size));
+  if (census->counts != census->first) pfree(census->counts);
   census->counts = counts;
   census->size = wanted;
 }
 
-int place_of(Numeric value) {
-  if (numeric_is_nan(value)) return not_a_number;
-  if (!numeric_is_inf(value))
-    return scale_0 + DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(value)));
-  const Datum zero = NumericGetDatum(int64_to_numeric(0));
-  return DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(value), zero)) ? infinity : minus_infinity;
+// By the first two bytes of the value as it is stored: there for good, since pg_upgrade keeps the tables. Asking
+// numeric.c would copy each value, to align it.
+int place_of(const struct varlena* value) {
+  uint16 header;
+  memcpy(&header, VARDATA_ANY(value), sizeof header);
+  switch (header & 0xF000) {
+    case 0xC000:
+      return not_a_number;
+    case 0xD000:
+      return infinity;
+    case 0xF000:
+      return minus_infinity;
+  }
+  const bool is_short = (header & 0xC000) == 0x8000;
+  return scale_0 + (is_short ? (header & 0x1F80) >> 7 : header & 0x3FFF);
 }
 
 Datum to_array(const int64* counts, int size) {
@@ -65,6 +80,9 @@ int size_of(const ArrayType* array) {
 ANABRANCH_EXPORTS_BEGIN
 extern "C" {
 PG_FUNCTION_INFO_V1(anabranch_census_step);
+PG_FUNCTION_INFO_V1(anabranch_census_combine);
+PG_FUNCTION_INFO_V1(anabranch_census_serialize);
+PG_FUNCTION_INFO_V1(anabranch_census_deserialize);
 PG_FUNCTION_INFO_V1(anabranch_census_result);
 PG_FUNCTION_INFO_V1(anabranch_add_counts);
 }
@@ -77,15 +95,48 @@ Datum anabranch_census_step(PG_FUNCTION_ARGS) {
   MemoryContext context;
   if (!AggCheckCallContext(fcinfo, &context)) elog(ERROR, "census_step called in non-aggregate context");
   auto* census = PG_ARGISNULL(0) ? nullptr : reinterpret_cast<Census*>(PG_GETARG_POINTER(0));
-  if (census == nullptr) {
-    census = static_cast<Census*>(MemoryContextAllocZero(context, sizeof(Census)));
-    census->context = context;
-  }
+  if (census == nullptr) census = new_census(context);
   if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2)) {
-    const int place = place_of(PG_GETARG_NUMERIC(1));
+    const int place = place_of(PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(1)));
     reserve(census, place + 1);
     census->counts[place] += PG_GETARG_INT32(2);
   }
+  PG_RETURN_POINTER(census);
+}
+
+// census_combine(internal, internal) -> internal: of two parallel workers
+Datum anabranch_census_combine(PG_FUNCTION_ARGS) {
+  MemoryContext context;
+  if (!AggCheckCallContext(fcinfo, &context)) elog(ERROR, "census_combine called in non-aggregate context");
+  auto* left = PG_ARGISNULL(0) ? nullptr : reinterpret_cast<Census*>(PG_GETARG_POINTER(0));
+  const auto* right = PG_ARGISNULL(1) ? nullptr : reinterpret_cast<Census*>(PG_GETARG_POINTER(1));
+  if (left == nullptr && right == nullptr) PG_RETURN_NULL();
+  if (left == nullptr) left = new_census(context);
+  if (right != nullptr) {
+    reserve(left, right->size);
+    for (int i = 0; i < right->size; i++) left->counts[i] += right->counts[i];
+  }
+  PG_RETURN_POINTER(left);
+}
+
+// census_serialize(internal) -> bytea, census_deserialize(bytea, internal) -> internal: the counts, from one process of
+// a server to another
+Datum anabranch_census_serialize(PG_FUNCTION_ARGS) {
+  const auto* census = reinterpret_cast<Census*>(PG_GETARG_POINTER(0));
+  const size_t size = sizeof(int64) * static_cast<size_t>(census->size);
+  auto* bytes = static_cast<bytea*>(palloc(VARHDRSZ + size));
+  SET_VARSIZE(bytes, VARHDRSZ + size);
+  memcpy(VARDATA(bytes), census->counts, size);
+  PG_RETURN_BYTEA_P(bytes);
+}
+
+Datum anabranch_census_deserialize(PG_FUNCTION_ARGS) {
+  if (!AggCheckCallContext(fcinfo, nullptr)) elog(ERROR, "census_deserialize called in non-aggregate context");
+  const bytea* bytes = PG_GETARG_BYTEA_PP(0);
+  const size_t size = VARSIZE_ANY_EXHDR(bytes);
+  Census* census = new_census(CurrentMemoryContext);
+  reserve(census, static_cast<int>(size / sizeof(int64)));
+  memcpy(census->counts, VARDATA_ANY(bytes), size);
   PG_RETURN_POINTER(census);
 }
 

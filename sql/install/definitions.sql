@@ -17,8 +17,25 @@ LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'anabranch_census_result';
 COMMENT ON FUNCTION anabranch.census_result(internal) IS 'part of anabranch.census';
 
+CREATE FUNCTION anabranch.census_combine(internal, internal) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'anabranch_census_combine';
+COMMENT ON FUNCTION anabranch.census_combine(internal, internal) IS 'part of anabranch.census';
+
+CREATE FUNCTION anabranch.census_serialize(internal) RETURNS bytea
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'anabranch_census_serialize';
+COMMENT ON FUNCTION anabranch.census_serialize(internal) IS 'part of anabranch.census';
+
+CREATE FUNCTION anabranch.census_deserialize(bytea, internal) RETURNS internal
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'anabranch_census_deserialize';
+COMMENT ON FUNCTION anabranch.census_deserialize(bytea, internal) IS 'part of anabranch.census';
+
+-- SSPACE: of an internal state 8 kB are assumed, and of some thousand groups that they have to be put aside on disk.
 CREATE AGGREGATE anabranch.census(numeric, integer) (
-  SFUNC = anabranch.census_step, STYPE = internal, FINALFUNC = anabranch.census_result, PARALLEL = SAFE);
+  SFUNC = anabranch.census_step, STYPE = internal, SSPACE = 128, FINALFUNC = anabranch.census_result, COMBINEFUNC = anabranch.census_combine,
+  SERIALFUNC = anabranch.census_serialize, DESERIALFUNC = anabranch.census_deserialize, PARALLEL = SAFE);
 COMMENT ON AGGREGATE anabranch.census(numeric, integer) IS
   'how many values are NaN, Infinity, -Infinity, and have display scale 0, 1, 2, ..., each with its weight';
 
