@@ -79,6 +79,9 @@ class TransactionProducer {
   // committed or not.
   virtual void commit() = 0;
 
+  // Whether the transaction committed last had to wait since the brokers were not through with the one before.
+  virtual bool begun_too_early() const { return false; }
+
   // Ends the open transaction without a trace, waiting a moment at most. The producer is of no more use afterwards.
   virtual void abort() noexcept = 0;
 };

@@ -8,6 +8,7 @@
 #include "sidecar/failpoint.hpp"
 #include "sidecar/logging.hpp"
 #include "sidecar/publish/batch.hpp"
+#include "sidecar/publish/settle_time.hpp"
 #include "sidecar/publish/startup_facts.hpp"
 
 namespace anabranch {
@@ -25,9 +26,6 @@ constexpr milliseconds report_interval = 1s;
 constexpr milliseconds content_wait = 2ms;  // for the log, while rows that exist are being read
 // Without a commit for so long publishing counts as stuck, and wal_keep_limit holds in any case.
 constexpr milliseconds stuck_time = 10s;
-// So long after a commit the brokers still mark the partitions: who begins the next transaction at once is told to come
-// again, which librdkafka does 20 ms later.
-constexpr milliseconds settle_time = 6ms;
 // A transaction that was committed longer ago than this shows that we are far behind.
 constexpr int64_t behind_us = 1'000'000;
 
@@ -58,8 +56,8 @@ struct Publisher::Impl {
   void recover();
   void stream();
   void commit();
-  bool wait_until_visible(uint64_t xid);
-  void take_piece();
+  bool wait_until_visible(uint64_t xid, bool behind);
+  void take_piece(bool behind);
   void drop_producer();
   void failed(const ProducerError& error);
   void report(bool now);
@@ -88,6 +86,7 @@ struct Publisher::Impl {
   Lsn known;                   // P as this process has seen it last
   bool has_committed = false;  // this process: P is of its own run since
   PublishClock::TimePoint last_commit;
+  SettleTime settle_time;
   PublishClock::TimePoint idle_recorded;
   PublisherReport status;
   PublishClock::TimePoint reported_at;
@@ -237,9 +236,14 @@ void Publisher::Impl::recover() {
   failpoint("publish_streaming");
 }
 
-// Rule V. True: go on with the unit.
-bool Publisher::Impl::wait_until_visible(uint64_t xid) {
+// Rule V. True: go on with the unit. Near, a Kafka transaction takes what one snapshot shows: what has come since then
+// would cost a query for every few rows, and hold up those that are there.
+bool Publisher::Impl::wait_until_visible(uint64_t xid, bool behind) {
   if (xid == 0 || (have_snapshot && snapshot.visible(xid))) return true;
+  if (!behind && batch->open()) {
+    commit();
+    return false;
+  }
   snapshot = parts.source.snapshot();
   have_snapshot = true;
   if (snapshot.visible(xid)) {
@@ -258,6 +262,7 @@ bool Publisher::Impl::wait_until_visible(uint64_t xid) {
 
 void Publisher::Impl::commit() {
   const BatchCounts counts = batch->commit();
+  settle_time.begun(producer->begun_too_early());
   known = batch->committed().lsn;
   has_committed = true;
   last_commit = parts.clock.now();
@@ -270,7 +275,7 @@ void Publisher::Impl::commit() {
   failpoint("publish_acknowledged");
 }
 
-void Publisher::Impl::take_piece() {
+void Publisher::Impl::take_piece(bool behind) {
   if (piece->first && taken == 0) {
     skipping = batch->has(piece->unit_end);
     if (!piece->unit_end.valid())
@@ -278,7 +283,7 @@ void Publisher::Impl::take_piece() {
           "refused",
           "the decoder does not say where a transaction ends: install the same version of the server's "
           "libraries and of this program");
-    if (!skipping && !wait_until_visible(piece->xid)) return;
+    if (!skipping && !wait_until_visible(piece->xid, behind)) return;
   }
   if (!skipping) {
     taken += batch->take(*piece, taken, piece_serial) - taken;
@@ -304,10 +309,10 @@ void Publisher::Impl::stream() {
     const BatchBounds& bounds = behind ? settings.batch_behind : settings.batch;
     batch->set_bounds(bounds);
     if (!behind && !batch->open()) {
-      const auto left = std::chrono::ceil<milliseconds>(last_commit + settle_time - parts.clock.now());
+      const auto left = std::chrono::ceil<milliseconds>(last_commit + settle_time.value() - parts.clock.now());
       if (left > 0ms) parts.clock.sleep(left);
     }
-    take_piece();
+    take_piece(behind);
     if (!batch->open()) return;
     if (batch->full() || parts.clock.now() - batch->opened_at() >= bounds.interval_max) commit();
     return;

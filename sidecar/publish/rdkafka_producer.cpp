@@ -41,8 +41,10 @@ constexpr milliseconds commit_time_max = transaction_timeout + 30s;
 constexpr milliseconds abort_time_max = 2s;
 // Delivery reports are fetched each so many records.
 constexpr int poll_each = 256;
-// EndTxn in Kafka's protocol.
-constexpr int16_t end_transaction_api = 26;
+// AddPartitionsToTxn and EndTxn in Kafka's protocol.
+constexpr int16_t add_partitions_api = 24, end_transaction_api = 26;
+// After so long librdkafka asks again for partitions that a coordinator would not add yet.
+constexpr std::chrono::microseconds add_again_time = 20ms;
 
 class RdkafkaProducer final : public TransactionProducer {
  public:
@@ -94,6 +96,8 @@ class RdkafkaProducer final : public TransactionProducer {
     begun_ = true;
     begun_at_ = WallClock::now();
     produced_ = reported_ = 0;
+    partitions_sent_ = 0;
+    added_again_ = false;
     moved_ = Clock::now();
   }
 
@@ -172,6 +176,8 @@ class RdkafkaProducer final : public TransactionProducer {
                           fmt::format("a commit was asked for {} times before it was answered", ends));
   }
 
+  bool begun_too_early() const override { return added_again_; }
+
   void abort() noexcept override {
     if (!begun_ || produced_ == 0) return;
     const auto deadline = Clock::now() + abort_time_max;
@@ -209,11 +215,22 @@ class RdkafkaProducer final : public TransactionProducer {
                     {"delivery.report.only.error", "false"}};
     options.delivered = [this](const rd_kafka_message_t& message) { delivered(message); };
     options.sent = [this](int16_t api) {
+      if (api == add_partitions_api) note_partitions_sent();
       if (api != end_transaction_api) return;
       ++ends_sent_;
       failpoint("publish_end_sent");
     };
     return options;
+  }
+
+  // In a thread of the client's. A refusal is in the answer, which nobody is shown; that the first request is followed
+  // by another so late tells it.
+  void note_partitions_sent() {
+    const auto now = Clock::now().time_since_epoch();
+    if (partitions_sent_++ == 0)
+      first_partitions_sent_ = now;
+    else if (partitions_sent_ == 2)
+      added_again_ = now - first_partitions_sent_.load() >= add_again_time;
   }
 
   // In the thread that polls, which is the publisher's.
@@ -279,7 +296,11 @@ class RdkafkaProducer final : public TransactionProducer {
   }
 
   const KafkaAccess& access_;
-  std::atomic<int> ends_sent_ = 0;  // since commit() was called; before the client, whose threads count
+  // Before the client, whose threads count.
+  std::atomic<int> ends_sent_ = 0;        // since commit() was called
+  std::atomic<int> partitions_sent_ = 0;  // requests, since begin()
+  std::atomic<Clock::duration> first_partitions_sent_ = Clock::duration::zero();
+  std::atomic<bool> added_again_ = false;
   KafkaClient client_;
   std::vector<kafka::Handle<rd_kafka_topic_t>> topics_;  // before the client goes
   bool begun_ = false;

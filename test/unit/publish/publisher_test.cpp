@@ -80,6 +80,26 @@ TEST(Publisher, CommitsMoreAtOnceFarBehind) {
   EXPECT_LE(commits(60'000'000), 3u) << "of where publishing begins, and of all the units";
 }
 
+// Near; far behind the server is asked again, so that a Kafka transaction is as large as it may be.
+TEST(Publisher, CommitsWhatOneSnapshotShows) {
+  const auto commits = [](int64_t postgres_us) {
+    World world;
+    world.clock.postgres_us = postgres_us;
+    world.source.visible = "7:7:";
+    world.start();
+    for (uint64_t xid = 5; xid < 9; ++xid) world.insert(xid, 100 * xid, {1});
+    world.kafka.before_step = [&](const char* step) {
+      const bool begun = world.kafka.committed.size() == 1;  // where publishing begins
+      if (begun && std::string_view(step) == "produce") world.source.visible = "9:9:";
+    };
+    world.run();
+    world.expect_exactly_once();
+    return world.kafka.committed.size();
+  };
+  EXPECT_EQ(commits(500'000), 3u) << "of where publishing begins, before 7, and from 7 on";
+  EXPECT_EQ(commits(60'000'000), 2u);
+}
+
 // Parts and Progress are written before the offsets that they name are known.
 TEST(Publisher, NamesTheOffsetsWhereRecordsStand) {
   for (const char* topic : {"shop.transaction", "shop.public.t1"}) {
