@@ -31,7 +31,7 @@ struct TopicTailTest : ::testing::Test {
     options.relation_topic = "p.relation";
     options.message_prefix = "p.message.";
     options.shown = std::move(only);
-    TopicTransactions transactions(topics, options, tail.from, std::nullopt);
+    TopicTransactions transactions(topics, options, tail.from, tail.offset);
     std::vector<uint64_t> ends;
     for (int64_t offset = -1; offset < tail.last_offset;) {
       const auto piece = transactions.next(std::chrono::milliseconds(0), {});
@@ -54,6 +54,17 @@ TEST_F(TopicTailTest, ShowsTheLastTransactionsWhateverStandsBetween) {
   EXPECT_EQ(shown(3), (std::vector<uint64_t>{0x3000, 0x4000, 0x5000}));
   EXPECT_EQ(shown(99).size(), 5U);
   EXPECT_EQ(find_tail(topics, "p.transaction", 0, {}).from, Lsn(0x5100));
+}
+
+TEST_F(TopicTailTest, ShowsWhatStandsBeforeAndBehindAnAdoption) {
+  for (uint64_t n = 1; n <= 700; ++n) publisher.transaction(n, 0x1000 * n, {insert(1, 0, "a")});
+  publisher.adopt(0x2000);
+  publisher.transaction(701, 0x3000, {insert(1, 0, "b")});
+  publisher.adopt_without_progress(0x2800);
+  publisher.transaction(702, 0x4000, {insert(1, 0, "c")});
+  EXPECT_EQ(shown(1), (std::vector<uint64_t>{0x4000}));
+  EXPECT_EQ(shown(2), (std::vector<uint64_t>{0x3000, 0x4000}));
+  EXPECT_EQ(shown(4), (std::vector<uint64_t>{0x1000 * 699, 0x1000 * 700, 0x3000, 0x4000}));
 }
 
 TEST_F(TopicTailTest, CountsOnlyTransactionsOfTheTopicsAskedFor) {
