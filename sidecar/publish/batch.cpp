@@ -314,7 +314,8 @@ BatchCounts Batch::commit() {
     progress.records = 0;
     progress.crc = 0;
   }
-  if (unit_ && unit_->parts > 0) {
+  // While a unit that is in the topics in part is replayed, what is recorded of it stands.
+  if (unit_ && unit_->parts > 0 && unit_->number >= unit_->skip) {
     progress.part_end_lsn = unit_->told.end_lsn;
     progress.parts = unit_->parts;
     progress.records = unit_->number;

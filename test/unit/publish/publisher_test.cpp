@@ -6,8 +6,11 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <tuple>
 #include <utility>
 
+#include "decoder/record.pb.h"
+#include "sidecar/publish/batch.hpp"
 #include "sidecar/topic/topic.pb.h"
 #include "test/unit/publish/publisher_world.hpp"
 #include "test/unit/publish/random_failures.hpp"
@@ -416,6 +419,49 @@ TEST(Publisher, DropsTheSlotRatherThanFillTheServersDisk) {
   EXPECT_TRUE(world.source.slot_dropped);
 }
 
+// While a half-published unit is replayed other things may be committed; a crash then must find what was recorded.
+TEST(Publisher, KeepsWhatIsRecordedOfAUnitThatIsReplayed) {
+  World world;
+  world.settings.batch.records_max = 10;
+  world.start();
+  StreamBuilder stream;
+  SourceUnit unit;
+  unit.xid = 6;
+  unit.end = Lsn(900);
+  stream.begin(6, 895, 1, 900);
+  stream.relation(1);
+  for (int i = 0; i < 30; ++i) {
+    v1::Record rejected;
+    rejected.mutable_message()->set_transactional(true);
+    rejected.mutable_message()->set_prefix("stream");
+    rejected.mutable_message()->set_content(std::string(100, 'x'));
+    rejected.mutable_message()->set_sqlstate("22P02");
+    rejected.mutable_message()->set_reason("no row");
+    stream.add(rejected);
+    const std::string row = RowBuilder().integer(1, i);
+    stream.insert(1, row);
+    unit.expected.push_back("c " + row);
+  }
+  stream.commit(900);
+  unit.frames = stream.frames(3);
+  world.log.units.push_back(std::move(unit));
+  world.settings.batch.bytes_max = 800;
+  world.settings.batch_behind = world.settings.batch;
+  world.start();
+  int commits = 0;
+  std::pair<uint32_t, uint64_t> reached;
+  world.kafka.after_commit = [&] {
+    const Progress progress = *world.progress.read("home", ProgressStore::Reach::readable).progress;
+    if (progress.within_transaction()) {
+      EXPECT_GE(std::pair(progress.parts, progress.records), reached);
+      reached = {progress.parts, progress.records};
+    }
+    if (++commits % 3 == 0 && commits < 30) throw ProducerError(ProducerError::Kind::passes, "lost");
+  };
+  world.run();
+  world.expect_exactly_once();
+}
+
 // Everything random: sizes, failures of every call before and after it has had its effect, kills, slots that forget.
 TEST(Publisher, IsExactUnderRandomFailures) {
   for_each_seed([](uint64_t seed) {
@@ -441,6 +487,14 @@ TEST(Publisher, IsExactUnderRandomFailures) {
     };
     world.kafka.repeat_commit = [&] { return failures.strikes(); };
     world.kafka.delay_is_over = [&] { return below(3) == 0; };
+    world.kafka.after_commit = [&, fail = world.kafka.after_commit,
+                                reached = std::tuple<Lsn, uint32_t, uint64_t>()]() mutable {
+      const Progress progress = *world.progress.read("home", ProgressStore::Reach::readable).progress;
+      const std::tuple now(progress.lsn, progress.parts, progress.records);
+      EXPECT_GE(now, reached) << "what is recorded never falls";
+      reached = now;
+      fail();
+    };
     for (int round = 0; round < 100; ++round) {
       try {
         world.run();
