@@ -419,6 +419,17 @@ TEST(Publisher, DropsTheSlotRatherThanFillTheServersDisk) {
   EXPECT_TRUE(world.source.slot_dropped);
 }
 
+TEST(Publisher, DropsTheSlotAlsoWhereNoBrokerHasEverAnswered) {
+  World world;
+  world.settings.wal_keep_limit_bytes = 1000;
+  world.start();
+  world.insert(5, 200, {1});
+  world.kafka.before_step = [&](const char*) { throw ProducerError(ProducerError::Kind::passes, "no broker"); };
+  world.clock.asleep = [&] { world.log.wal_end = Lsn(world.log.wal_end.value() + 400); };
+  EXPECT_EQ(world.stopped_by(), "wal_keep_limit");
+  EXPECT_TRUE(world.source.slot_dropped);
+}
+
 // While a half-published unit is replayed other things may be committed; a crash then must find what was recorded.
 TEST(Publisher, KeepsWhatIsRecordedOfAUnitThatIsReplayed) {
   World world;
