@@ -100,8 +100,9 @@ void Batch::end_unit() {
 
 void Batch::take_position(Lsn position, bool gap) {
   writer_.add_position(position_, position, gap);
+  // Who adopts may stay where he is: (lsn, number) is given once.
+  if (position != position_) last_number_ = 0;
   position_ = position;
-  last_number_ = 0;
 }
 
 void Batch::enter_part() {

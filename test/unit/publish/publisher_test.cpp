@@ -473,6 +473,28 @@ TEST(Publisher, KeepsWhatIsRecordedOfAUnitThatIsReplayed) {
   world.expect_exactly_once();
 }
 
+TEST(Publisher, GivesANumberOnceAtAPositionThatIsAdoptedAgain) {
+  World world;
+  world.insert(5, 200, {1, 2, 3});
+  world.run();
+  const StoredProgress stored = world.progress.read("home", ProgressStore::Reach::all);
+  EXPECT_EQ(stored.progress->last_number, 3u);
+  const auto adopted = [&](Lsn position) {
+    std::optional<Batch> batch;
+    const auto producer = world.producers.make();
+    producer->init();
+    const Publisher::Parts parts{world.log,    world.producers, world.progress, world.topics,
+                                 world.source, *world.format,   world.clock};
+    const TopicNames names("shop");
+    batch.emplace(world.settings, names, parts, *producer, stored, *stored.progress);
+    batch->take_position(position, true);
+    batch->commit();
+    return batch->committed().last_number;
+  };
+  EXPECT_EQ(adopted(Lsn(200)), 3u);
+  EXPECT_EQ(adopted(Lsn(150)), 0u);
+}
+
 // Everything random: sizes, failures of every call before and after it has had its effect, kills, slots that forget.
 TEST(Publisher, IsExactUnderRandomFailures) {
   for_each_seed([](uint64_t seed) {
