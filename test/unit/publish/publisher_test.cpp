@@ -430,6 +430,32 @@ TEST(Publisher, DropsTheSlotAlsoWhereNoBrokerHasEverAnswered) {
   EXPECT_TRUE(world.source.slot_dropped);
 }
 
+// A record of the transaction topic has the bound of every other.
+TEST(Publisher, EndsAPartBeforeItsRecordIsTooLarge) {
+  World world;
+  world.settings.record_bytes_max = 2'000;
+  world.settings.batch.interval_max = world.settings.batch_behind.interval_max = std::chrono::hours(1);
+  world.kafka.table_partitions = 1;
+  world.start();
+  StreamBuilder stream;
+  SourceUnit unit;
+  unit.xid = 5;
+  unit.end = Lsn(200);
+  stream.begin(5, 195, 1, 200);
+  for (uint32_t oid = 1; oid <= 60; ++oid) {
+    stream.relation(oid);
+    const std::string row = RowBuilder().integer(1, oid);
+    stream.insert(oid, row);
+    unit.expected.push_back("c " + row);
+  }
+  stream.commit(200);
+  unit.frames = stream.frames();
+  world.log.units.push_back(std::move(unit));
+  world.run();
+  world.expect_exactly_once();
+  for (const ModelRecord& record : world.kafka.read("shop.transaction", 0)) EXPECT_LE(record.value.size(), 1'200u);
+}
+
 // While a half-published unit is replayed other things may be committed; a crash then must find what was recorded.
 TEST(Publisher, KeepsWhatIsRecordedOfAUnitThatIsReplayed) {
   World world;
