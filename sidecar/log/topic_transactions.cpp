@@ -263,6 +263,7 @@ void TopicTransactions::chain_content(const PartRecord& part) {
 
 // Step 1: nothing lies between P and the first record after it.
 void TopicTransactions::chain_first(const PartRecord& part) {
+  if (!from_.valid() && is_looked_at()) return;  // from the beginning, whatever that is
   if (last_end_.valid() && part.previous_end_lsn != last_end_)
     throw_damaged(
         fmt::format("the transaction that ends at {} names {} as the end of the one before it, which ended at {}",

@@ -86,6 +86,26 @@ TEST_F(TopicTailTest, LeavesOutWhatHasNoEndYetAndWhatBeganBeforeTheTopicDoes) {
   EXPECT_EQ(shown(10), (std::vector<uint64_t>{0x2000}));
 }
 
+TEST_F(TopicTailTest, FollowsFromBeforeTheFirstPublication) {
+  ModelTopics later;
+  TopicTransactionsOptions options;
+  options.transaction_topic = "p.transaction";
+  options.relation_topic = "p.relation";
+  options.message_prefix = "p.message.";
+  options.shown.emplace();
+  const TopicTail tail = find_tail(later, "p.transaction", 10, {});
+  TopicTransactions transactions(later, options, tail.from, tail.offset);
+  EXPECT_FALSE(transactions.next(std::chrono::milliseconds(0), {}));
+  ModelPublisher first(later);
+  first.relation(1);
+  first.position(0x100);
+  first.transaction(1, 0x1000, {insert(1, 0, "a")});
+  std::vector<Lsn> ends;
+  for (int i = 0; i < 50; ++i)
+    if (const auto piece = transactions.next(std::chrono::milliseconds(0), {})) ends.push_back(*piece->end_lsn);
+  EXPECT_EQ(ends, (std::vector<Lsn>{Lsn(0x100), Lsn(0x1000)}));
+}
+
 TEST_F(TopicTailTest, SaysThatNothingHasBeenPublished) {
   ModelTopics empty;
   EXPECT_FALSE(find_tail(empty, "p.transaction", 10, {}).from.valid());
