@@ -71,7 +71,7 @@ void show(KafkaTopicReader& reader, const TopicNames& names, const TailOptions& 
     fmt::print("nothing has been published to the topics \"{}.*\" yet\n", names.prefix());
     return;
   }
-  TopicTransactions transactions(reader, reading, begin.from, std::nullopt);
+  TopicTransactions transactions(reader, reading, begin.from, begin.offset);
   Printer printer;
   for (int64_t offset = -1; options.follow || offset < begin.last_offset;) {
     const auto piece = transactions.next(topic_read_wait, {});

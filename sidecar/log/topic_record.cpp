@@ -97,12 +97,14 @@ OmittedColumn read_omitted(std::string_view body) {
 // What must hold within one record of the transaction topic.
 void check_part(const PartRecord& part) {
   if (!part.end_lsn.valid()) throw_damaged("a transaction without a position");
-  if (part.content ? part.previous_end_lsn != part.end_lsn : part.previous_end_lsn >= part.end_lsn)
+  if (part.gap && !part.is_position()) throw_damaged("a gap that holds records");
+  // Who adopts a restored server goes on at an earlier position, or at the same one.
+  if (part.content ? part.previous_end_lsn != part.end_lsn : !part.gap && part.previous_end_lsn >= part.end_lsn)
     throw_damaged("a transaction that ends before the one before it");
   if (part.is_position()) return;
   // A message that is not transactional is a unit of its own, without an id. Rows that existed are none.
   if (part.content) {
-    if (part.begin || part.end || part.xid != 0 || part.gap) throw_damaged("rows that existed, within a transaction");
+    if (part.begin || part.end || part.xid != 0) throw_damaged("rows that existed, within a transaction");
   } else if (part.xid == 0 ? !part.begin || !part.end : part.commit_lsn >= part.end_lsn) {
     throw_damaged("a transaction without an id, or that ends before its commit starts");
   } else if (part.begin != (part.part <= 1)) {

@@ -50,9 +50,12 @@ struct PartRecord {
   uint64_t first_number = 0;  // number of its first record within the transaction
   std::vector<SpanRecord> spans;
   std::vector<uint64_t> unselected;
-  bool gap = false;      // in a position: what lies before it, after previous_end_lsn, is not in the topics
+  bool gap = false;  // in a position: what lies before it, after previous_end_lsn, is not in the topics; end_lsn may
+                     // be the earlier one then
   bool content = false;  // rows that existed, between two units: both positions are the end of the one before
   int64_t offset = 0;    // where it stands
+  // Of a gap, set by who reads it: where the parts lie of a transaction that was given up in the middle.
+  std::vector<SpanRecord> given_up;
 
   // Nothing of ours up to end_lsn.
   bool is_position() const { return part == 0 && !begin && !end && !content && spans.empty(); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <utility>
 
 namespace anabranch {
 namespace {
@@ -19,27 +20,33 @@ class Window {
     if (part.content) return;  // rows that existed are no transaction
     if (part.begin || part.is_position()) {
       begun_ = true;
+      before_begin_ = end_offset_;
       shown_ = false;
     }
     for (const SpanRecord& span : part.spans) shown_ = shown_ || topics_.empty() || topics_.contains(span.topic);
     if (!part.end && !part.is_position()) return;
     last_end_ = part.end_lsn;
+    end_offset_ = part.offset;
     // Of a transaction that began before the window nothing is known.
     if (!begun_ || !shown_ || count_ == 0) return;
     last_offset_ = part.offset;
-    before_.push_back(part.previous_end_lsn);
+    before_.emplace_back(part.previous_end_lsn, before_begin_);
     if (before_.size() > count_) before_.pop_front();
   }
 
-  TopicTail tail() const { return {before_.empty() ? last_end_ : before_.front(), last_offset_, before_.size()}; }
+  TopicTail tail() const {
+    if (before_.empty()) return {last_end_, end_offset_, last_offset_, 0};
+    return {before_.front().first, before_.front().second, last_offset_, before_.size()};
+  }
 
  private:
   const uint64_t count_;
   const std::set<std::string>& topics_;
   bool begun_ = false, shown_ = false;
   Lsn last_end_;
+  std::optional<int64_t> end_offset_, before_begin_;  // where the last unit ends, and the one before the one under way
   int64_t last_offset_ = -1;
-  std::deque<Lsn> before_;  // the ends of the units before those that count
+  std::deque<std::pair<Lsn, std::optional<int64_t>>> before_;  // where the units before those that count end
 };
 
 }  // namespace

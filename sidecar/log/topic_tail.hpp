@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -10,7 +11,9 @@
 namespace anabranch {
 
 struct TopicTail {
-  Lsn from;                  // the end of the unit before; invalid: nothing has been published
+  Lsn from;  // the end of the unit before; invalid: nothing has been published
+  // In the transaction topic: where the record of that unit stands, as far as that was read.
+  std::optional<int64_t> offset;
   int64_t last_offset = -1;  // in the transaction topic: where the last whole one of them ends; -1: there is none
   uint64_t count = 0;        // how many there are
 };

@@ -32,7 +32,13 @@ std::string place_of(const std::string& topic, int32_t partition, int64_t offset
   throw LogError(error.kind(), fmt::format("{} ({}{})", error.what(), place, unit));
 }
 
-[[noreturn]] void throw_gap(const PartRecord& part) {
+[[noreturn]] void throw_gap(const PartRecord& part, bool falls) {
+  if (falls)
+    throw LogError(
+        LogError::Kind::gap,
+        fmt::format("the source was adopted at {}: what the topics hold before that, up to {}, is not of the "
+                    "server that goes on",
+                    part.end_lsn.to_string(), part.previous_end_lsn.to_string()));
   throw LogError(LogError::Kind::gap,
                  fmt::format("what was written between {} and {} is not in the topics: its loss was accepted when the "
                              "source was adopted",
@@ -90,24 +96,65 @@ bool TopicTransactions::find_place() {
       return true;
     }
   }
+  if (options_.everything) {  // what was adopted is read, too
+    next_offset_ = bounds->first;
+    return true;
+  }
   next_offset_ = halve(*bounds);
+  if (!is_looked_at()) pass_falls(next_offset_, std::min(bounds->end, next_offset_ + 2 * halve_until));
   return true;
 }
 
-// Every record before the result ends at or before P; what comes from there on is few of those, then the others.
+// Every record before the result ends at or before P, or stands before a gap that falls back behind it; what comes from
+// there on is few of those, then the others. From the end of the topic, since P mostly is near it, and what stands
+// before a fall may have any position.
 int64_t TopicTransactions::halve(TopicReader::Bounds bounds) {
   auto [low, high] = bounds;
+  std::optional<Lsn> high_end;
+  if (high - low > halve_until) high_end = last_end_in(bounds);
+  int64_t step = halve_until;
+  bool found = false;
   while (high - low > halve_until) {
-    const int64_t middle = low + (high - low) / 2;
+    const int64_t half = (high - low) / 2;
+    const int64_t middle = found ? low + half : high - std::min(half, step);
+    step *= 2;
     TopicRead read;
     const auto record = first_at(middle, high - 1, read);
-    if (record && read_part(*record).end_lsn <= from_) {
+    if (!record) {
+      high = middle;
+      continue;
+    }
+    const Lsn end = read_part(*record).end_lsn;
+    if (end <= from_ || (high_end->valid() && end > *high_end)) {
+      found = true;
       low = record->offset + 1;
     } else {
       high = middle;
+      high_end = end;
     }
   }
   return low;
+}
+
+// Of the last record; invalid where only marks of transactions stand at the end.
+Lsn TopicTransactions::last_end_in(TopicReader::Bounds bounds) {
+  Lsn end;
+  for_each_record(reader_, options_.transaction_topic, 0, std::max(bounds.first, bounds.end - halve_until), bounds.end,
+                  [&](const TopicRecord& record) { end = read_part(record).end_lsn; });
+  return end;
+}
+
+// Begins behind the last gap that falls to P or before it: what stands before it is of another history.
+void TopicTransactions::pass_falls(int64_t begin, int64_t end) {
+  Lsn before;
+  for_each_record(reader_, options_.transaction_topic, 0, begin, end, [&](const TopicRecord& record) {
+    const PartRecord part = read_part(record);
+    if (part.gap && part.end_lsn <= from_ && (part.end_lsn < part.previous_end_lsn || part.end_lsn < before)) {
+      next_offset_ = record.offset + 1;
+      last_end_ = part.end_lsn;
+    }
+    before = part.end_lsn;
+  });
 }
 
 // The first record from `offset` to `last`, if there is one; `read` keeps its bytes.
@@ -138,7 +185,35 @@ bool TopicTransactions::read_ahead(milliseconds wait) {
   return whole_ > 0;
 }
 
+// False: it is passed over.
+bool TopicTransactions::take_gap(PartRecord& part) {
+  if (whole_ < ahead_.size()) {
+    for (size_t at = whole_; at < ahead_.size(); ++at)
+      part.given_up.insert(part.given_up.end(), ahead_[at].spans.begin(), ahead_[at].spans.end());
+    ahead_.resize(whole_);
+    last_end_ = part.previous_end_lsn;
+  }
+  const bool falls = part.end_lsn < part.previous_end_lsn || part.end_lsn < last_end_;
+  if (is_looked_at()) {
+    if (!falls && !chained_ && part.end_lsn <= from_) return false;
+    return true;
+  }
+  // Nothing is missing for whoever has all up to there.
+  const bool reached = part.end_lsn <= (chained_ ? last_end_ : from_);
+  if (falls || !reached) throw_gap(part, falls);
+  return false;
+}
+
 void TopicTransactions::take(PartRecord part) {
+  if (part.gap) {
+    const bool handed_out = take_gap(part);
+    last_end_ = part.end_lsn;
+    if (!handed_out) return;
+    chained_ = true;
+    ahead_.push_back(std::move(part));
+    whole_ = ahead_.size();
+    return;
+  }
   if (!chained_ && part.end_lsn <= from_) {
     if (part.end_lsn < last_end_)
       throw_damaged(fmt::format("the transaction that ends at {} comes after the one that ends at {}",
@@ -166,8 +241,6 @@ void TopicTransactions::chain(const PartRecord& part) {
   }
   if (!chained_) {
     chain_first(part);
-  } else if (part.gap && !is_looked_at()) {
-    throw_gap(part);
   } else if (part.end_lsn <= last_end_) {
     throw_damaged(fmt::format("the transaction that ends at {} comes after the one that ends at {}",
                               part.end_lsn.to_string(), last_end_.to_string()));
@@ -190,11 +263,11 @@ void TopicTransactions::chain_content(const PartRecord& part) {
 
 // Step 1: nothing lies between P and the first record after it.
 void TopicTransactions::chain_first(const PartRecord& part) {
+  if (!from_.valid() && is_looked_at()) return;  // from the beginning, whatever that is
   if (last_end_.valid() && part.previous_end_lsn != last_end_)
     throw_damaged(
         fmt::format("the transaction that ends at {} names {} as the end of the one before it, which ended at {}",
                     part.end_lsn.to_string(), part.previous_end_lsn.to_string(), last_end_.to_string()));
-  if (part.gap && !is_looked_at()) throw_gap(part);
   if (!part.previous_end_lsn.valid())
     throw LogError(LogError::Kind::gap, fmt::format("publishing began at {}: what was written between {} and there is "
                                                     "not in the topics",
@@ -240,6 +313,10 @@ TransactionPiece TopicTransactions::assemble(const PartRecord& part, const Wante
   kept_.clear();
   last_relation_ = nullptr;
 
+  if (options_.everything) {
+    bool first = false;
+    for (const SpanRecord& span : part.given_up) begin_of(span, first);
+  }
   std::vector<NumberedChanges> runs;
   bool all = true;
   for (const SpanRecord& span : part.spans) {

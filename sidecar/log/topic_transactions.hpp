@@ -9,6 +9,8 @@
 //      or was never published. From there on each must name exactly the one before it.
 //   2. The place is found from the offset that was recorded with P, else by halving the topic.
 //   3. A transaction in parts is handed out only when its last part is in the topic: the topic is read ahead to there.
+//      A gap is where a server was adopted: the end of it for whoever has read up to there, and a new beginning, maybe
+//      at an earlier position. What was half published before it is given up.
 //   4. A record says which offsets of which partitions hold its rows. Those are read that somebody wants; count and
 //      checksum of each are checked; the rows are merged by their number within the transaction.
 #pragma once
@@ -67,9 +69,12 @@ class TopicTransactions {
  private:
   bool find_place();
   int64_t halve(TopicReader::Bounds bounds);
+  Lsn last_end_in(TopicReader::Bounds bounds);
+  void pass_falls(int64_t begin, int64_t end);
   std::optional<TopicRecord> first_at(int64_t offset, int64_t last, TopicRead& read);
   bool read_ahead(std::chrono::milliseconds wait);
   void take(PartRecord part);
+  bool take_gap(PartRecord& part);
   void chain(const PartRecord& part);
   void chain_first(const PartRecord& part);
   void chain_part(const PartRecord& part);

@@ -1,13 +1,15 @@
 // Method:
 //   1. The slot must be ours to go on from, and nobody else may publish under the prefix.
 //   2. Whoever published before must not go on: its transactional.id is taken, then let go; then our own is.
-//   3. What would a start say if only the names were right (startup.hpp)? Either nothing is missing, or publishing goes
+//   3. The slot must still be free: a sidecar that goes on reading would be at another position than the one written.
+//      What would a start say if only the names were right (startup.hpp)? Either nothing is missing, or publishing goes
 //      on at the slot's position, or, where only topics are lost, at the later of that and P.
 //   4. One Kafka transaction: the gap where there is one, what topics end at now, which tables' content is void by it,
 //      and Progress under the new identity.
 #include "sidecar/publish/adopt.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 #include <fmt/format.h>
 
@@ -18,21 +20,35 @@
 namespace anabranch {
 namespace {
 
+using namespace std::chrono_literals;
+
+// So long a slot may stay in use by a session that is about to end.
+constexpr std::chrono::seconds slot_free_time_max{5};
+
 RunError refused(const std::string& message) {
   return {RunError::Kind::configuration, message};
 }
 
-const SourceSlot& usable_slot(const RealParts& real) {
-  const std::string& name = real.settings.slot;
-  const auto& slot = real.facts.slot;
+const SourceSlot& usable_slot(const std::string& name, const SourceFacts& facts) {
+  const auto& slot = facts.slot;
   if (!slot) throw refused(fmt::format("replication slot \"{}\" does not exist: run \"anabranch init\" first", name));
   if (slot->lost)
     throw refused(fmt::format("replication slot \"{}\" is lost: drop it and run \"anabranch init\" first", name));
   if (!slot->usable) throw refused(slot->problem);
-  if (slot->active_pid)
-    throw refused(fmt::format("replication slot \"{}\" is in use by process {}: stop the sidecar first", name,
-                              *slot->active_pid));
   return *slot;
+}
+
+SourceFacts facts_of_free_slot(RealParts& real, uint32_t timeline) {
+  const auto deadline = real.clock.now() + slot_free_time_max;
+  for (;;) {
+    SourceFacts facts = real.source.facts(timeline);
+    const SourceSlot& slot = usable_slot(real.settings.slot, facts);
+    if (!slot.active_pid) return facts;
+    if (real.clock.now() >= deadline)
+      throw refused(fmt::format("replication slot \"{}\" is in use by process {}: stop the sidecar first",
+                                real.settings.slot, *slot.active_pid));
+    real.clock.sleep(200ms);
+  }
 }
 
 void fence_former(const RealParts& real, const Progress& before) {
@@ -42,17 +58,22 @@ void fence_former(const RealParts& real, const Progress& before) {
   if (former.transactional_id != real.access.transactional_id) make_rdkafka_producers(former)->make()->init();
 }
 
-StartupDecision decide_with_our_names(RealParts& real, const TopicNames& names, StoredProgress stored) {
+struct Found {
+  StartupDecision decision;
+  Lsn confirmed;
+};
+
+Found decide_with_our_names(RealParts& real, const TopicNames& names, StoredProgress stored) {
   if (stored.progress) {
     stored.progress->slot = real.settings.slot;
     stored.progress->instance = real.settings.instance;
   }
   const uint32_t timeline = stored.progress ? stored.progress->timeline : 0;
   StartupFacts found = facts_of_topics(std::move(stored), *real.topics, names);
-  found.source = real.source.facts(timeline);
+  found.source = facts_of_free_slot(real, timeline);
   found.slot = real.settings.slot;
   found.instance = real.settings.instance;
-  return decide_startup(found);
+  return {decide_startup(found), found.source.slot->confirmed};
 }
 
 // What topics were to end at is forgotten with what they have lost.
@@ -78,7 +99,7 @@ void void_content(Batch& batch, const std::string& source, std::vector<ContentPr
 std::string take_over(RealParts& real) {
   const PublisherSettings& settings = real.settings;
   const TopicNames names(settings.prefix);
-  const Lsn confirmed = usable_slot(real).confirmed;
+  const Lsn confirmed = facts_of_free_slot(real, 0).slot->confirmed;
   const StoredProgress before = real.progress->read(settings.source, ProgressStore::Reach::readable);
   if (!before.other_sources.empty())
     throw refused(fmt::format("source \"{}\" publishes under the prefix \"{}\": choose another",
@@ -88,18 +109,17 @@ std::string take_over(RealParts& real) {
                        settings.prefix, confirmed.to_string());
 
   if (before.progress) fence_former(real, *before.progress);
+  std::optional<Batch> batch;  // before the producer: what is on its way points into it
   const auto producer = real.producers->make();
   producer->init();
   StoredProgress stored = real.progress->read(settings.source, ProgressStore::Reach::all);
   Progress start = stored.progress.value_or(Progress{});
   const Lsn published = start.lsn;
 
-  const StartupDecision decision = decide_with_our_names(real, names, stored);
-  const bool complete = decision.kind == StartupDecision::Kind::go_on;
-  // Where only topics are lost, the server goes on where it was.
-  const bool lost_in_kafka = decision.reason == StartupDecision::Reason::topic_lost ||
-                             decision.reason == StartupDecision::Reason::other_cluster;
-  const Lsn from = complete ? published : lost_in_kafka ? std::max(confirmed, published) : confirmed;
+  const Found found = decide_with_our_names(real, names, stored);
+  const std::optional<Adoption> adoption = decide_adoption(found.decision, found.confirmed, published);
+  if (!adoption) throw refused(found.decision.message);
+  const auto [complete, from] = *adoption;
 
   if (start.system_identifier != real.facts.system_identifier || from < published)
     start.adopted_from = start.system_identifier;
@@ -120,15 +140,15 @@ std::string take_over(RealParts& real) {
     start.transaction_offset = -1;
     lower_to_ends(stored.topics, *real.topics);
   }
-  Batch batch(settings, names, real.parts(), *producer, stored, start);
-  if (!complete) batch.take_position(from, true);
-  batch.write_topic_positions_of(stored.topics);
-  if (!complete) void_content(batch, settings.source, stored.content);
-  batch.commit();
+  batch.emplace(settings, names, real.parts(), *producer, stored, start);
+  if (!complete) batch->take_position(from, true);
+  batch->write_topic_positions_of(stored.topics);
+  if (!complete) void_content(*batch, settings.source, stored.content);
+  batch->commit();
 
   PublisherReport report;
   report.state = "stopped";
-  report.lsn = batch.committed().lsn;
+  report.lsn = batch->committed().lsn;
   report.cluster_id = start.cluster_id;
   real.source.report(report);
   if (complete)

@@ -100,8 +100,9 @@ void Batch::end_unit() {
 
 void Batch::take_position(Lsn position, bool gap) {
   writer_.add_position(position_, position, gap);
+  // Who adopts may stay where he is: (lsn, number) is given once.
+  if (position != position_) last_number_ = 0;
   position_ = position;
-  last_number_ = 0;
 }
 
 void Batch::enter_part() {
@@ -314,7 +315,8 @@ BatchCounts Batch::commit() {
     progress.records = 0;
     progress.crc = 0;
   }
-  if (unit_ && unit_->parts > 0) {
+  // While a unit that is in the topics in part is replayed, what is recorded of it stands.
+  if (unit_ && unit_->parts > 0 && unit_->number >= unit_->skip) {
     progress.part_end_lsn = unit_->told.end_lsn;
     progress.parts = unit_->parts;
     progress.records = unit_->number;

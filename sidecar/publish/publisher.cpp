@@ -111,9 +111,15 @@ void Publisher::Impl::report(bool now) {
 // wal_keep_limit: rather lose the stream than the source's disk. While we are catching up with what was kept before we
 // came, that is what the limit would want.
 void Publisher::Impl::watch_wal() {
-  if (settings.wal_keep_limit_bytes <= 0 || !known.valid()) return;
+  if (settings.wal_keep_limit_bytes <= 0) return;
+  Lsn from = known;
+  if (!from.valid()) {  // the brokers have not said yet: what the slot keeps
+    const auto slot = parts.source.facts(0).slot;
+    if (!slot) return;
+    from = slot->confirmed;
+  }
   const Lsn end = parts.source.wal_end();
-  const auto kept = static_cast<int64_t>(end.value() - std::min(end, known).value());
+  const auto kept = static_cast<int64_t>(end.value() - std::min(end, from).value());
   if (kept <= settings.wal_keep_limit_bytes) {
     was_within_limit = true;
     return;
@@ -127,7 +133,7 @@ void Publisher::Impl::watch_wal() {
           "publishing stands at {}, {} bytes of WAL ago, more than wal_keep_limit ({} bytes) allows: slot \"{}\" was "
           "dropped to save the server's disk; once the brokers answer, run \"anabranch init\" for a new slot, read "
           "what consumers need anew from the tables, and run \"anabranch adopt\"",
-          known.to_string(), kept, settings.wal_keep_limit_bytes, settings.slot));
+          from.to_string(), kept, settings.wal_keep_limit_bytes, settings.slot));
 }
 
 void Publisher::Impl::while_waiting() {

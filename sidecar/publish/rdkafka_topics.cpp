@@ -29,13 +29,13 @@ Configs configs_of(TopicKind kind, const TopicSettings& settings) {
   if (kind == TopicKind::compacted)
     // Small segments: they are read from the start at every start of ours, and a segment being written is not
     // compacted.
-    return {{"cleanup.policy", "compact"},
+    return {{"cleanup.policy", cleanup_policy(kind)},
             {"segment.bytes", std::to_string(8 << 20)},
             {"min.cleanable.dirty.ratio", "0.1"},
             {"max.compaction.lag.ms", "3600000"}};
   // Readers have a day to see that a key is gone.
-  if (kind == TopicKind::latest) return {{"cleanup.policy", "compact"}, {"delete.retention.ms", "86400000"}};
-  return {{"cleanup.policy", "delete"}, {"retention.ms", std::to_string(settings.retention.count())}};
+  if (kind == TopicKind::latest) return {{"cleanup.policy", cleanup_policy(kind)}, {"delete.retention.ms", "86400000"}};
+  return {{"cleanup.policy", cleanup_policy(kind)}, {"retention.ms", std::to_string(settings.retention.count())}};
 }
 
 int partitions_for(TopicKind kind, const TopicSettings& settings) {
@@ -282,15 +282,13 @@ class RdkafkaTopics final : public TopicAdmin {
       log_debug("the settings of a topic could not be looked at", {{"topic", topic}, {"error", error.what()}});
       return;
     }
-    const bool compacts = policy.find("compact") != std::string::npos;
-    const bool must_compact = kind == TopicKind::compacted || kind == TopicKind::latest;
-    if (compacts == must_compact) return;
+    if (policy.empty() || policy == cleanup_policy(kind)) return;
     throw ProducerError(
         ProducerError::Kind::refused,
         fmt::format(
             "topic \"{}\" has cleanup.policy = {}, and must have {}: alter it, or choose another kafka.prefix if the "
             "topic belongs to somebody else",
-            topic, policy, must_compact ? "compact" : "delete"));
+            topic, policy, cleanup_policy(kind)));
   }
 
   const KafkaAccess& access_;

@@ -185,6 +185,24 @@ StartupDecision decide_startup(const StartupFacts& facts) {
           fmt::format("publishing goes on at {}", progress.lsn.to_string())};
 }
 
+std::optional<Adoption> decide_adoption(const StartupDecision& decision, Lsn confirmed, Lsn published) {
+  if (decision.kind == Kind::go_on) return Adoption{true, published};
+  if (decision.kind != Kind::stop) return std::nullopt;
+  switch (decision.reason) {
+    case Reason::topic_lost:
+    case Reason::other_cluster:  // the server goes on where it was
+      return Adoption{false, std::max(confirmed, published)};
+    case Reason::gap:
+    case Reason::progress_lost:
+    case Reason::other_system:
+    case Reason::diverged:
+    case Reason::older_server:
+      return Adoption{false, confirmed};
+    default:
+      return std::nullopt;
+  }
+}
+
 const char* reason_name(Reason reason) {
   switch (reason) {
     case Reason::none:

@@ -91,6 +91,16 @@ StartupDecision decide_startup(const StartupFacts& facts);
 // progress, or a publisher that runs would look like a gap. Kind::go_on where nothing speaks against it for sure.
 StartupDecision decide_before_init(const StartupFacts& facts);
 
+// What `anabranch adopt` makes of a decision, with names set to its own.
+struct Adoption {
+  bool complete = false;  // nothing is missing: no gap
+  Lsn position;           // where publishing goes on
+};
+
+// `confirmed`: C, of the facts that were decided by; `published`: P. nullopt: there is nothing that adopting would
+// mend, as a slot that is in use.
+std::optional<Adoption> decide_adoption(const StartupDecision& decision, Lsn confirmed, Lsn published);
+
 // Short name of a reason, for logs and the table anabranch.publisher: "gap", "topic_lost".
 const char* reason_name(StartupDecision::Reason reason);
 

@@ -26,4 +26,8 @@ std::string latest_topic_of_table(const TopicNames& names, const ChosenTopics& c
   return names.latest(schema, name);
 }
 
+const char* cleanup_policy(TopicKind kind) {
+  return kind == TopicKind::compacted || kind == TopicKind::latest ? "compact" : "delete";
+}
+
 }  // namespace anabranch

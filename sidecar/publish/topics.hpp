@@ -36,6 +36,9 @@ struct TopicSettings {
 // N partitions deleted by age; one partition; one, compacted; N, compacted.
 enum class TopicKind { data, single, compacted, latest };
 
+// The cleanup.policy of a topic of the kind. "compact,delete" is none: it loses what is to stay for good.
+const char* cleanup_policy(TopicKind kind);
+
 struct TopicFacts {
   int partitions = 0;
 };

@@ -16,8 +16,10 @@
 namespace anabranch {
 namespace {
 
-// Bounds the record of a Part in the transaction topic: a Span is about 100 bytes.
-constexpr size_t part_spans_max = 4'096;
+// What stands in the record of a Part, which may take half of what a record may be.
+constexpr size_t span_bytes = 64;  // beside the topic's name and its relations
+constexpr size_t relation_bytes = 8;
+constexpr size_t unselected_bytes = 9;
 // Bounds what a Kafka transaction of many small ones keeps in memory until its Parts are written.
 constexpr size_t spans_max = 100'000;
 
@@ -40,7 +42,8 @@ TransactionWriter::TransactionWriter(const PublisherSettings& settings, Transact
 
 bool TransactionWriter::full() const {
   return bytes_ >= bounds_.bytes_max || records_ >= bounds_.records_max || spans_.size() >= spans_max ||
-         (in_part_ && drafts_.back().spans.size() >= part_spans_max);
+         (in_part_ &&
+          part_bytes_ + unselected_bytes * drafts_.back().unselected.size() >= settings_.record_bytes_max / 2);
 }
 
 void TransactionWriter::open() {
@@ -54,6 +57,7 @@ void TransactionWriter::open() {
 PartDraft& TransactionWriter::begin_part(PartDraft draft) {
   drafts_.push_back(std::move(draft));
   in_part_ = true;
+  part_bytes_ = 0;
   return drafts_.back();
 }
 
@@ -93,13 +97,16 @@ SpanDraft& TransactionWriter::span(const ChangeRecord& record) {
     current->topic = record.topic;
     current->partition = record.partition;
     part().spans.push_back(current);
+    part_bytes_ += topic.name.size() + span_bytes;
   }
   if (record.table == nullptr) return *current;
   auto& relations = current->relations;
   const uint64_t fingerprint = record.table->fingerprint;
   if ((relations.empty() || relations.back() != fingerprint) &&
-      std::find(relations.begin(), relations.end(), fingerprint) == relations.end())
+      std::find(relations.begin(), relations.end(), fingerprint) == relations.end()) {
     relations.push_back(fingerprint);
+    part_bytes_ += relation_bytes;
+  }
   return *current;
 }
 

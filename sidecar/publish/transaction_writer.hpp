@@ -88,6 +88,7 @@ class TransactionWriter {
   std::deque<SpanDraft> spans_;
   std::deque<PartDraft> drafts_;
   bool in_part_ = false;                          // the last of drafts_ is under way
+  size_t part_bytes_ = 0;                         // of its record, unselected relations apart
   std::vector<std::vector<SpanDraft*>> current_;  // of that part, by topic handle and partition
   SpanDraft parts_;                               // of the Parts themselves
   std::vector<OpenTopic*> touched_;               // since their positions were written last

@@ -100,6 +100,33 @@ TEST_F(TopicAuditTest, PassesOverALossThatWasAccepted) {
   EXPECT_EQ(audit().accepted_losses, 1u);
 }
 
+TEST_F(TopicAuditTest, PassesOverEveryKindOfAdoption) {
+  publisher.adopt(0x400);  // a topic was lost
+  publisher.transaction(14, 0x500, {insert(1, 0, "g"), insert(1, 1, "h"), insert(1, 2, "i")});
+  publisher.adopt(0x250);  // a server was restored
+  publisher.transaction(15, 0x280, {insert(1, 0, "j")});
+  publisher.transaction(16, 0x600, {insert(1, 0, "k"), insert(1, 1, "l"), insert(1, 2, "m")}, 1);
+  topics.partition("p.transaction").records.pop_back();  // given up half way
+  partition(2).records.pop_back();
+  publisher.rewind(0x280);
+  publisher.adopt(0x280);
+  publisher.transaction(17, 0x700, {insert(1, 0, "n"), insert(1, 1, "o")});
+  publisher.adopt_without_progress(0x680);
+  publisher.transaction(18, 0x800, {insert(1, 0, "p")});
+  const AuditReport report = audit();
+  EXPECT_EQ(report.accepted_losses, 4u);
+  EXPECT_EQ(report.transactions, 7u);
+  EXPECT_EQ(report.last, Lsn(0x800));
+  EXPECT_EQ(report.unfinished, 0u);
+}
+
+TEST_F(TopicAuditTest, BeginsWithAnAdoptionThatRetentionHasLeft) {
+  publisher.adopt(0x250);
+  publisher.transaction(15, 0x280, {insert(1, 0, "j")});
+  topics.partition("p.transaction").remove_before(topics.partition("p.transaction").records[6].offset);
+  EXPECT_EQ(audit().transactions, 1u);
+}
+
 TEST_F(TopicAuditTest, HasNothingToSayOfEmptyTopics) {
   ModelTopics empty;
   ModelPublisher begun(empty);

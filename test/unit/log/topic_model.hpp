@@ -208,6 +208,16 @@ class ModelPublisher {
     previous_ = end_lsn;
   }
 
+  // As `anabranch adopt` goes on at `end_lsn`, which may be earlier.
+  void adopt(uint64_t end_lsn) { position(end_lsn, true); }
+  // The unit before the next one ended there.
+  void rewind(uint64_t end_lsn) { previous_ = end_lsn; }
+  // The same where what was recorded of the progress is lost.
+  void adopt_without_progress(uint64_t end_lsn) {
+    previous_ = 0;
+    position(end_lsn, true);
+  }
+
   // A part of rows that existed, without any.
   void content() {
     topic::v1::Part part;

@@ -31,7 +31,7 @@ struct TopicTailTest : ::testing::Test {
     options.relation_topic = "p.relation";
     options.message_prefix = "p.message.";
     options.shown = std::move(only);
-    TopicTransactions transactions(topics, options, tail.from, std::nullopt);
+    TopicTransactions transactions(topics, options, tail.from, tail.offset);
     std::vector<uint64_t> ends;
     for (int64_t offset = -1; offset < tail.last_offset;) {
       const auto piece = transactions.next(std::chrono::milliseconds(0), {});
@@ -56,6 +56,17 @@ TEST_F(TopicTailTest, ShowsTheLastTransactionsWhateverStandsBetween) {
   EXPECT_EQ(find_tail(topics, "p.transaction", 0, {}).from, Lsn(0x5100));
 }
 
+TEST_F(TopicTailTest, ShowsWhatStandsBeforeAndBehindAnAdoption) {
+  for (uint64_t n = 1; n <= 700; ++n) publisher.transaction(n, 0x1000 * n, {insert(1, 0, "a")});
+  publisher.adopt(0x2000);
+  publisher.transaction(701, 0x3000, {insert(1, 0, "b")});
+  publisher.adopt_without_progress(0x2800);
+  publisher.transaction(702, 0x4000, {insert(1, 0, "c")});
+  EXPECT_EQ(shown(1), (std::vector<uint64_t>{0x4000}));
+  EXPECT_EQ(shown(2), (std::vector<uint64_t>{0x3000, 0x4000}));
+  EXPECT_EQ(shown(4), (std::vector<uint64_t>{0x1000 * 699, 0x1000 * 700, 0x3000, 0x4000}));
+}
+
 TEST_F(TopicTailTest, CountsOnlyTransactionsOfTheTopicsAskedFor) {
   publisher.transaction(1, 0x1000, {insert(2, 0, "a")});
   for (uint64_t n = 2; n <= 700; ++n) publisher.transaction(n, 0x1000 * n, {insert(1, 0, "a")});
@@ -73,6 +84,26 @@ TEST_F(TopicTailTest, LeavesOutWhatHasNoEndYetAndWhatBeganBeforeTheTopicDoes) {
   partition.end = partition.records.back().offset;          // the last part of transaction 3
   partition.records.pop_back();
   EXPECT_EQ(shown(10), (std::vector<uint64_t>{0x2000}));
+}
+
+TEST_F(TopicTailTest, FollowsFromBeforeTheFirstPublication) {
+  ModelTopics later;
+  TopicTransactionsOptions options;
+  options.transaction_topic = "p.transaction";
+  options.relation_topic = "p.relation";
+  options.message_prefix = "p.message.";
+  options.shown.emplace();
+  const TopicTail tail = find_tail(later, "p.transaction", 10, {});
+  TopicTransactions transactions(later, options, tail.from, tail.offset);
+  EXPECT_FALSE(transactions.next(std::chrono::milliseconds(0), {}));
+  ModelPublisher first(later);
+  first.relation(1);
+  first.position(0x100);
+  first.transaction(1, 0x1000, {insert(1, 0, "a")});
+  std::vector<Lsn> ends;
+  for (int i = 0; i < 50; ++i)
+    if (const auto piece = transactions.next(std::chrono::milliseconds(0), {})) ends.push_back(*piece->end_lsn);
+  EXPECT_EQ(ends, (std::vector<Lsn>{Lsn(0x100), Lsn(0x1000)}));
 }
 
 TEST_F(TopicTailTest, SaysThatNothingHasBeenPublished) {

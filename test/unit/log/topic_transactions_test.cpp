@@ -92,6 +92,7 @@ std::vector<std::string> read_all(ModelTopics& topics, uint64_t from, std::optio
       ++idle;
       continue;
     }
+    idle = 0;
     EXPECT_EQ(piece->first, !within);
     if (piece->first) lines.push_back(fmt::format("begin {} {}", piece->xid, piece->commit_lsn.to_string()));
     for (const Change& change : piece->changes) lines.push_back(describe(change));
@@ -275,6 +276,70 @@ TEST_F(TopicTransactionsTest, NamesALossThatWasAccepted) {
 TEST_F(TopicTransactionsTest, NamesRowsThatRetentionRemoved) {
   partition(2, 1).remove_before(1);
   EXPECT_THAT(damage(LogError::Kind::gap), HasSubstr("p.public.t2"));
+}
+
+// --- Adopted --------------------------------------------------------------------------------------------------------
+
+TEST_F(TopicTransactionsTest, GoesOnBehindAnAdoptionThatLostNothingMore) {
+  publisher.adopt(0x400);
+  publisher.transaction(14, 0x500, {insert(1, 0, "h")});
+  EXPECT_THAT(read_all(topics, 0x400), ElementsAre("begin 14 0/4F8", "insert t1 [] [h]", "end 0/500"));
+  EXPECT_THAT(read_all(topics, 0x400, 14).size(), 3U);
+  EXPECT_EQ(read_all(topics, 0x300).size(), read_all(topics, 0x400).size() + 6);
+  topics.partition("p.transaction").records.erase(topics.partition("p.transaction").records.begin() + 6);
+  EXPECT_THAT(damage(LogError::Kind::gap), HasSubstr("its loss was accepted"));
+}
+
+TEST_F(TopicTransactionsTest, EndsWhereARestoredServerWasAdopted) {
+  publisher.adopt(0x250);
+  publisher.transaction(14, 0x280, {insert(1, 0, "h")});
+  for (const uint64_t from : {0x100, 0x200})
+    EXPECT_THAT(damage(LogError::Kind::gap, from), HasSubstr("adopted at 0/250")) << from;
+  // Of the old history, which the offset tells.
+  EXPECT_THAT(error_of([&] { read_all(topics, 0x400, 14); }, LogError::Kind::gap), HasSubstr("up to 0/400"));
+  // Of the new one.
+  EXPECT_THAT(read_all(topics, 0x250), ElementsAre("begin 14 0/278", "insert t1 [] [h]", "end 0/280"));
+  EXPECT_THAT(read_all(topics, 0x280), ElementsAre());
+  publisher.transaction(15, 0x500, {insert(1, 0, "i")});
+  EXPECT_THAT(read_all(topics, 0x280), ElementsAre("begin 15 0/4F8", "insert t1 [] [i]", "end 0/500"));
+}
+
+TEST_F(TopicTransactionsTest, FindsThePlaceBehindAnAdoptionInALongTopic) {
+  for (uint64_t n = 1; n <= 2'000; ++n) publisher.position(0x1000 + 0x10 * n);
+  publisher.adopt(0x2000);
+  for (uint64_t n = 1; n <= 3'000; ++n) publisher.position(0x2000 + 0x10 * n);
+  for (const uint64_t from : {0x2000, 0x2010, 0x5000, 0x8F00, 0xA000, 0xDB70}) {
+    const auto lines = read_all(topics, from);
+    EXPECT_EQ(lines.size(), (0x2000 + 0x10 * 3'000 - from) / 8) << from;
+    EXPECT_EQ(lines.front(), "begin 0 " + Lsn(from + 0x10).to_string());
+  }
+}
+
+TEST_F(TopicTransactionsTest, GivesUpATransactionThatWasHalfPublishedWhenAdopted) {
+  publisher.transaction(14, 0x500, {insert(1, 0, "h"), insert(1, 1, "i"), insert(1, 2, "j")}, 1);
+  StoredPartition& parts = topics.partition("p.transaction");
+  parts.records.pop_back();  // the part with the end
+  publisher.edit_part(7, [](topic::v1::Part& part) { ASSERT_EQ(part.end_lsn(), 0x500U); });
+  publisher.rewind(0x400);
+  publisher.adopt(0x400);
+  publisher.transaction(15, 0x600, {insert(1, 0, "k")});
+  EXPECT_THAT(read_all(topics, 0x400), ElementsAre("begin 15 0/5F8", "insert t1 [] [k]", "end 0/600"));
+  publisher.rewind(0x600);
+  publisher.adopt(0x480);
+  EXPECT_THAT(damage(LogError::Kind::gap, 0x400), HasSubstr("adopted at 0/480"));
+}
+
+TEST_F(TopicTransactionsTest, EndsWhereTheProgressWasLost) {
+  publisher.adopt_without_progress(0x480);
+  publisher.transaction(14, 0x500, {insert(1, 0, "h")});
+  EXPECT_THAT(damage(LogError::Kind::gap, 0x300), HasSubstr("accepted"));
+  EXPECT_THAT(damage(LogError::Kind::gap, 0x400), HasSubstr("accepted"));
+  EXPECT_EQ(read_all(topics, 0x480).size(), 3U);
+}
+
+TEST_F(TopicTransactionsTest, RefusesAGapThatHoldsRecords) {
+  publisher.edit_part(6, [](topic::v1::Part& part) { part.set_gap(true); });
+  EXPECT_THAT(damage(), HasSubstr("a gap that holds records"));
 }
 
 // --- Damage ---------------------------------------------------------------------------------------------------------

@@ -158,5 +158,12 @@ TEST(TopicNames, MayBeChosenForATable) {
   EXPECT_EQ(latest_topic_of_table(names, chosen, "public", "u", "public.u"), "p.public.u.latest");
 }
 
+TEST(Topics, HaveOnePolicyAKind) {
+  EXPECT_STREQ(cleanup_policy(TopicKind::data), "delete");
+  EXPECT_STREQ(cleanup_policy(TopicKind::single), "delete");
+  EXPECT_STREQ(cleanup_policy(TopicKind::compacted), "compact");
+  EXPECT_STREQ(cleanup_policy(TopicKind::latest), "compact");
+}
+
 }  // namespace
 }  // namespace anabranch

@@ -6,8 +6,11 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <tuple>
 #include <utility>
 
+#include "decoder/record.pb.h"
+#include "sidecar/publish/batch.hpp"
 #include "sidecar/topic/topic.pb.h"
 #include "test/unit/publish/publisher_world.hpp"
 #include "test/unit/publish/random_failures.hpp"
@@ -436,6 +439,108 @@ TEST(Publisher, DropsTheSlotRatherThanFillTheServersDisk) {
   EXPECT_TRUE(world.source.slot_dropped);
 }
 
+TEST(Publisher, DropsTheSlotAlsoWhereNoBrokerHasEverAnswered) {
+  World world;
+  world.settings.wal_keep_limit_bytes = 1000;
+  world.start();
+  world.insert(5, 200, {1});
+  world.kafka.before_step = [&](const char*) { throw ProducerError(ProducerError::Kind::passes, "no broker"); };
+  world.clock.asleep = [&] { world.log.wal_end = Lsn(world.log.wal_end.value() + 400); };
+  EXPECT_EQ(world.stopped_by(), "wal_keep_limit");
+  EXPECT_TRUE(world.source.slot_dropped);
+}
+
+// A record of the transaction topic has the bound of every other.
+TEST(Publisher, EndsAPartBeforeItsRecordIsTooLarge) {
+  World world;
+  world.settings.record_bytes_max = 2'000;
+  world.settings.batch.interval_max = world.settings.batch_behind.interval_max = std::chrono::hours(1);
+  world.kafka.table_partitions = 1;
+  world.start();
+  StreamBuilder stream;
+  SourceUnit unit;
+  unit.xid = 5;
+  unit.end = Lsn(200);
+  stream.begin(5, 195, 1, 200);
+  for (uint32_t oid = 1; oid <= 60; ++oid) {
+    stream.relation(oid);
+    const std::string row = RowBuilder().integer(1, oid);
+    stream.insert(oid, row);
+    unit.expected.push_back("c " + row);
+  }
+  stream.commit(200);
+  unit.frames = stream.frames();
+  world.log.units.push_back(std::move(unit));
+  world.run();
+  world.expect_exactly_once();
+  for (const ModelRecord& record : world.kafka.read("shop.transaction", 0)) EXPECT_LE(record.value.size(), 1'200u);
+}
+
+// While a half-published unit is replayed other things may be committed; a crash then must find what was recorded.
+TEST(Publisher, KeepsWhatIsRecordedOfAUnitThatIsReplayed) {
+  World world;
+  world.settings.batch.records_max = 10;
+  world.start();
+  StreamBuilder stream;
+  SourceUnit unit;
+  unit.xid = 6;
+  unit.end = Lsn(900);
+  stream.begin(6, 895, 1, 900);
+  stream.relation(1);
+  for (int i = 0; i < 30; ++i) {
+    v1::Record rejected;
+    rejected.mutable_message()->set_transactional(true);
+    rejected.mutable_message()->set_prefix("stream");
+    rejected.mutable_message()->set_content(std::string(100, 'x'));
+    rejected.mutable_message()->set_sqlstate("22P02");
+    rejected.mutable_message()->set_reason("no row");
+    stream.add(rejected);
+    const std::string row = RowBuilder().integer(1, i);
+    stream.insert(1, row);
+    unit.expected.push_back("c " + row);
+  }
+  stream.commit(900);
+  unit.frames = stream.frames(3);
+  world.log.units.push_back(std::move(unit));
+  world.settings.batch.bytes_max = 800;
+  world.settings.batch_behind = world.settings.batch;
+  world.start();
+  int commits = 0;
+  std::pair<uint32_t, uint64_t> reached;
+  world.kafka.after_commit = [&] {
+    const Progress progress = *world.progress.read("home", ProgressStore::Reach::readable).progress;
+    if (progress.within_transaction()) {
+      EXPECT_GE(std::pair(progress.parts, progress.records), reached);
+      reached = {progress.parts, progress.records};
+    }
+    if (++commits % 3 == 0 && commits < 30) throw ProducerError(ProducerError::Kind::passes, "lost");
+  };
+  world.run();
+  world.expect_exactly_once();
+}
+
+TEST(Publisher, GivesANumberOnceAtAPositionThatIsAdoptedAgain) {
+  World world;
+  world.insert(5, 200, {1, 2, 3});
+  world.run();
+  const StoredProgress stored = world.progress.read("home", ProgressStore::Reach::all);
+  EXPECT_EQ(stored.progress->last_number, 3u);
+  const auto adopted = [&](Lsn position) {
+    std::optional<Batch> batch;
+    const auto producer = world.producers.make();
+    producer->init();
+    const Publisher::Parts parts{world.log,    world.producers, world.progress, world.topics,
+                                 world.source, *world.format,   world.clock};
+    const TopicNames names("shop");
+    batch.emplace(world.settings, names, parts, *producer, stored, *stored.progress);
+    batch->take_position(position, true);
+    batch->commit();
+    return batch->committed().last_number;
+  };
+  EXPECT_EQ(adopted(Lsn(200)), 3u);
+  EXPECT_EQ(adopted(Lsn(150)), 0u);
+}
+
 // Everything random: sizes, failures of every call before and after it has had its effect, kills, slots that forget.
 TEST(Publisher, IsExactUnderRandomFailures) {
   for_each_seed([](uint64_t seed) {
@@ -461,6 +566,14 @@ TEST(Publisher, IsExactUnderRandomFailures) {
     };
     world.kafka.repeat_commit = [&] { return failures.strikes(); };
     world.kafka.delay_is_over = [&] { return below(3) == 0; };
+    world.kafka.after_commit = [&, fail = world.kafka.after_commit,
+                                reached = std::tuple<Lsn, uint32_t, uint64_t>()]() mutable {
+      const Progress progress = *world.progress.read("home", ProgressStore::Reach::readable).progress;
+      const std::tuple now(progress.lsn, progress.parts, progress.records);
+      EXPECT_GE(now, reached) << "what is recorded never falls";
+      reached = now;
+      fail();
+    };
     for (int round = 0; round < 100; ++round) {
       try {
         world.run();

@@ -249,5 +249,35 @@ TEST(Startup, StopsWhenATopicIsGoneOrShorter) {
   expect_stop(facts, Reason::topic_lost, "does not exist");
 }
 
+// --- Adoption -------------------------------------------------------------------------------------------------------
+
+TEST(Startup, AdoptsWhereItIsKnownWhatIsMissing) {
+  const auto adoption = [](Kind kind, Reason reason) {
+    return decide_adoption({kind, reason, Lsn(), ""}, Lsn(0x900), Lsn(0x1000));
+  };
+  const auto whole = adoption(Kind::go_on, Reason::recorded);
+  ASSERT_TRUE(whole);
+  EXPECT_TRUE(whole->complete);
+  EXPECT_EQ(whole->position, Lsn(0x1000));
+  for (const Reason reason : {Reason::topic_lost, Reason::other_cluster}) {
+    ASSERT_TRUE(adoption(Kind::stop, reason));
+    EXPECT_FALSE(adoption(Kind::stop, reason)->complete);
+    EXPECT_EQ(adoption(Kind::stop, reason)->position, Lsn(0x1000)) << "the server goes on where it was";
+  }
+  for (const Reason reason :
+       {Reason::gap, Reason::progress_lost, Reason::other_system, Reason::diverged, Reason::older_server}) {
+    ASSERT_TRUE(adoption(Kind::stop, reason));
+    EXPECT_EQ(adoption(Kind::stop, reason)->position, Lsn(0x900));
+  }
+}
+
+TEST(Startup, AdoptsNothingThatItWouldNotMend) {
+  EXPECT_FALSE(decide_adoption({Kind::wait, Reason::slot_active, Lsn(), ""}, Lsn(0x900), Lsn(0x1000)));
+  EXPECT_FALSE(decide_adoption({Kind::begin, Reason::first_start, Lsn(0x900), ""}, Lsn(0x900), Lsn()));
+  for (const Reason reason : {Reason::shared_prefix, Reason::slot_missing, Reason::slot_lost, Reason::slot_unusable,
+                              Reason::other_identity, Reason::progress_fell})
+    EXPECT_FALSE(decide_adoption({Kind::stop, reason, Lsn(), ""}, Lsn(0x900), Lsn(0x1000)));
+}
+
 }  // namespace
 }  // namespace anabranch
