@@ -236,12 +236,14 @@ void Batch::take_message(const ChangeDetails& details) {
   // Any role can emit a message: neither key nor content may stop the publishing of everything. Half a record is what
   // slices of a value leave to a key.
   const size_t key_bytes = address->key ? address->key->size() : 0;
-  const bool key_fits = record_bytes(key_bytes, 0) <= limit / 2;
+  const bool key_fits = details.prefix_bytes == 0 && record_bytes(key_bytes, 0) <= limit / 2;
   if (key_fits && details.omitted_bytes == 0 &&
       (record_bytes(key_bytes, bytes) <= limit || settings_.oversize_fragment))
     return send(topic, nullptr, 0, address->key, details.content, RowOperation::message);
   const std::string reason =
-      !key_fits                   ? fmt::format("a key of {} bytes is larger than half of a record may be", key_bytes)
+      details.prefix_bytes > 0
+          ? fmt::format("a prefix of {} bytes is longer than the decoder sends", details.prefix_bytes)
+      : !key_fits                 ? fmt::format("a key of {} bytes is larger than half of a record may be", key_bytes)
       : details.omitted_bytes > 0 ? fmt::format("a message of {} bytes is larger than the decoder sends", bytes)
                                   : oversize_reason("message", bytes, limit);
   parked_.push_back({unit_->told.end_lsn, unit_->number, topic.name, "", "content", reason,
@@ -253,7 +255,7 @@ void Batch::take_message(const ChangeDetails& details) {
 void Batch::take_rejected(const ChangeDetails& details) {
   DeadLetter letter = dead_letter_of(details, unit_->told.end_lsn);
   writer_.open();
-  parked_bytes_ += sizeof(ParkedValue) + letter.content.size() + letter.reason.size();
+  parked_bytes_ += sizeof(ParkedValue) + letter.content.size() + letter.reason.size() + letter.key.size();
   parked_.push_back({letter.lsn, letter.number, "", std::move(letter.stream), "message", std::move(letter.reason),
                      std::move(letter.key), letter.bytes, std::move(letter.content)});
 }

@@ -521,6 +521,34 @@ TEST(Publisher, GivesANumberOnceAtAPositionThatIsAdoptedAgain) {
   EXPECT_EQ(adopted(Lsn(150)), 0u);
 }
 
+// The decoder has cut the prefix: neither it nor what is left of the key is one.
+TEST(Publisher, ParksAMessageWhosePrefixIsTooLong) {
+  World world;
+  world.settings.message_prefixes = {"orders"};
+  world.start();
+  StreamBuilder stream;
+  SourceUnit unit;
+  unit.xid = 5;
+  unit.end = Lsn(200);
+  stream.begin(5, 195, 1, 200);
+  v1::Record record;
+  record.mutable_message()->set_transactional(true);
+  record.mutable_message()->set_prefix("orders:" + std::string(100, 'k'));
+  record.mutable_message()->set_prefix_bytes(300'000'000);
+  record.mutable_message()->set_content("content");
+  stream.add(record);
+  stream.commit(200);
+  unit.frames = stream.frames();
+  world.log.units.push_back(std::move(unit));
+  world.run();
+  const auto records = world.kafka.read("shop.message.orders", 0);
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_FALSE(records[0].has_key);
+  EXPECT_EQ(records[0].value, "");
+  ASSERT_EQ(world.source.parked.size(), 1u);
+  EXPECT_THAT(world.source.parked[0].reason, HasSubstr("a prefix of 300000000 bytes"));
+}
+
 // Everything random: sizes, failures of every call before and after it has had its effect, kills, slots that forget.
 TEST(Publisher, IsExactUnderRandomFailures) {
   for_each_seed([](uint64_t seed) {
