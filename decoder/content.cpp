@@ -29,6 +29,8 @@ constexpr long fetch_rows = 200;
 constexpr int64 read_us_max = 500'000;
 constexpr int result_columns = 7;
 
+// AN010. One of our own: a condition may raise any other.
+constexpr int other_key = MAKE_SQLSTATE('A', 'N', '0', '1', '0');
 [[noreturn]] void refuse_without_key(Relation table) {
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                   errmsg("table \"%s\" has no key by which its rows could be read", RelationGetRelationName(table)),
@@ -171,7 +173,7 @@ Datum* Reading::read_key(bytea* bytes) const {
       ++seen;
     }
   if (reader.damaged() || seen != key_.count)
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+    ereport(ERROR, (errcode(other_key),
                     errmsg("the key to go on from is not one of table \"%s\"", RelationGetRelationName(table_)),
                     errhint("Its columns have changed: read it from the start.")));
   return values;

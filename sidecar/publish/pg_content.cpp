@@ -26,7 +26,7 @@ using namespace std::chrono_literals;
 
 constexpr milliseconds retry_delay_min = 100ms;
 constexpr milliseconds retry_delay_max = 5s;
-constexpr const char* invalid_parameter_value = "22023";
+constexpr const char* other_key = "AN010";
 
 std::string bytes_of(std::string_view text) {
   if (!text.starts_with("\\x")) throw std::invalid_argument("a bytea that is not in hexadecimal");
@@ -144,7 +144,7 @@ void PgContent::Reader::run() {
           if (ending.wait(backoff.next())) return;
           continue;
         }
-        if (error.sqlstate() == invalid_parameter_value && order.after) {
+        if (error.sqlstate() == other_key && order.after) {
           chunk.emplace().bad_key = true;
         } else if (careful || order.only_waits) {
           chunk.emplace().failure = in_words(error);
