@@ -153,7 +153,8 @@ void Batch::take_change(const Change& change) {
 void Batch::take_row(PublishedTable& table, const KeyedChange& row) {
   PublishedChange change = row.change;
   change.number = ++unit_->number;
-  if (ContentWindow* window = window_of(table)) window->touch(unit_->told.xid, change, row.key, table.key_shape);
+  if (ContentWindow* window = row.keyless == nullptr ? window_of(table) : nullptr)
+    window->touch(unit_->told.xid, change, row.key, table.key_shape);
   value_.clear();
   table.format->value(unit_->told, change, value_);
   std::optional<FittedChange> fitted;
@@ -162,6 +163,9 @@ void Batch::take_row(PublishedTable& table, const KeyedChange& row) {
     change = fitted->change();
   }
   if (!counts(value_)) return;
+  if (row.keyless != nullptr)
+    parked_.push_back({unit_->told.end_lsn, change.number, table.topic->name, table.relation.qualified_name(), "key",
+                       fmt::format("{} ({})", row.keyless->reason, row.keyless->sqlstate), "", 0, std::nullopt});
   if (fitted) {
     for (const ParkedColumn& omitted : fitted->omitted()) {
       const Column* column = table.relation.column(omitted.number);
@@ -171,9 +175,10 @@ void Batch::take_row(PublishedTable& table, const KeyedChange& row) {
     }
   }
   describe(table);
-  send(*table.topic, &table, partition_of(row.key, table.topic->partitions),
-       table.key_columns.empty() ? std::nullopt : std::optional<std::string_view>(row.key), value_, change.operation);
-  if (table.latest != nullptr) send_latest(table, change, row.key);
+  const bool has_key = !table.key_columns.empty() && row.keyless == nullptr;
+  send(*table.topic, &table, row.keyless == nullptr ? partition_of(row.key, table.topic->partitions) : 0,
+       has_key ? std::optional<std::string_view>(row.key) : std::nullopt, value_, change.operation);
+  if (table.latest != nullptr && row.keyless == nullptr) send_latest(table, change, row.key);
 }
 
 ContentWindow* Batch::window_of(const PublishedTable& table) const {
