@@ -590,6 +590,16 @@ TEST(Publisher, PublishesWithoutAKeyWhatARowFilterRaisesOn) {
   EXPECT_EQ(world_with(false)->stopped_by(), "key_unreadable");
 }
 
+TEST(Publisher, ExpectsTheTopicsThatItHasWrittenTo) {
+  World world;
+  world.insert(5, 200, {1});
+  world.run();
+  EXPECT_TRUE(world.topics.expected.empty()) << "at the first start nobody waits for what is not there";
+  world.start();
+  world.run();
+  EXPECT_EQ(world.topics.expected, (std::set<std::string>{"shop.public.t1", "shop.transaction"}));
+}
+
 // Everything random: sizes, failures of every call before and after it has had its effect, kills, slots that forget.
 TEST(Publisher, IsExactUnderRandomFailures) {
   for_each_seed([](uint64_t seed) {
