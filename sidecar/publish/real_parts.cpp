@@ -131,7 +131,8 @@ RealParts::RealParts(const RunSettings& run, const std::string& application_name
       format(format_of(*run.kafka, source.database(), access)),
       clock(stop),
       log(slot_log_options(run, source_options(run, application_name, stop))),
-      content(source.connection(), home_options(run), run.publication, run.value_bytes_max) {}
+      content(source.connection(), home_options(run), run.publication, run.value_bytes_max,
+              settings.oversize_fragment ? run.value_bytes_max : settings.record_bytes_max) {}
 
 std::string random_run_id() {
   std::random_device random;
