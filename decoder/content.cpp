@@ -7,6 +7,7 @@
 //   2. Snapshot S, then the insert position L of the WAL: every transaction visible in S ends at or before L.
 //   3. The next rows in the order of a unique key are read under S, as the table's owner, and go through the decoder's
 //      own selection, row filters and encoding. They come as one transaction of inserts whose commit stands at L.
+//      A value of more than value_bytes_max bytes, or what its column is printed from, is told as a gap.
 //   4. The last key read is handed back; the next call goes on behind it. No key: the table ends here.
 #include "extension/postgres.hpp"
 
@@ -28,6 +29,8 @@ constexpr long fetch_rows = 200;
 // A condition that few rows meet must not hold the snapshot for long.
 constexpr int64 read_us_max = 500'000;
 constexpr int result_columns = 7;
+// AN010. One of our own: a condition may raise any other.
+constexpr int other_key = MAKE_SQLSTATE('A', 'N', '0', '1', '0');
 
 [[noreturn]] void refuse_without_key(Relation table) {
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -57,7 +60,7 @@ OrderKey order_of(Relation table) {
 
 class Reading {
  public:
-  Reading(Relation table, const char* publication, bool careful);
+  Reading(Relation table, const char* publication, bool careful, int value_bytes_max);
 
   void run(bytea* after, int rows_max, int bytes_max, const char* condition, ReturnSetInfo* result);
 
@@ -69,6 +72,7 @@ class Reading {
   void take(HeapTuple tuple, TupleDesc descriptor);
   RelationEntry* entry_of(Oid leaf);
   Column* column(AttrNumber number) const;
+  bool in_key(const Column& column) const;
   template <typename Body>
   void append(const Body& body) {
     frame_.append(body);
@@ -77,6 +81,7 @@ class Reading {
   void flush();
 
   Relation table_;
+  int value_bytes_max_;
   MemoryContext context_, row_context_;
   RelationCache* cache_;
   RelationEntry* entry_;
@@ -95,7 +100,8 @@ class Reading {
 
 static_assert(std::is_trivially_destructible_v<Reading>);
 
-Reading::Reading(Relation table, const char* publication, bool careful) : table_(table) {
+Reading::Reading(Relation table, const char* publication, bool careful, int value_bytes_max)
+    : table_(table), value_bytes_max_(value_bytes_max) {
   context_ = AllocSetContextCreate(CurrentMemoryContext, "anabranch content", ALLOCSET_DEFAULT_SIZES);
   row_context_ = AllocSetContextCreate(CurrentMemoryContext, "anabranch content row", ALLOCSET_DEFAULT_SIZES);
   MemoryContext caller = MemoryContextSwitchTo(context_);
@@ -130,6 +136,12 @@ Column* Reading::column(AttrNumber number) const {
   for (int i = 0; i < entry_->column_count; ++i)
     if (entry_->columns[i].number == static_cast<uint32_t>(number)) return &entry_->columns[i];
   return nullptr;
+}
+
+bool Reading::in_key(const Column& column) const {
+  for (int i = 0; i < key_.count; ++i)
+    if (column.number == static_cast<uint32_t>(key_.numbers[i])) return true;
+  return false;
 }
 
 // Columns in their places, then where the row lies, then whether it meets the condition.
@@ -171,7 +183,7 @@ Datum* Reading::read_key(bytea* bytes) const {
       ++seen;
     }
   if (reader.damaged() || seen != key_.count)
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+    ereport(ERROR, (errcode(other_key),
                     errmsg("the key to go on from is not one of table \"%s\"", RelationGetRelationName(table_)),
                     errhint("Its columns have changed: read it from the start.")));
   return values;
@@ -222,16 +234,27 @@ void Reading::take(HeapTuple tuple, TupleDesc descriptor) {
   if (!verdict.passes && !verdict.has_failed) return;
 
   RelationEntry* described = entry_of(DatumGetObjectId(tuple_.values[natts]));
+  size_t* too_large = nullptr;  // by column: what nobody wants to publish is not fetched
   for (int i = 0; i < entry_->column_count; ++i) {
     const Column& column = entry_->columns[i];
     if (!column.is_varlena || tuple_.nulls[column.source]) continue;
     Datum& value = tuple_.values[column.source];
+    const size_t size = toast_raw_datum_size(value) - VARHDRSZ;
+    if (size > static_cast<size_t>(value_bytes_max_) && !in_key(column)) {
+      if (too_large == nullptr) too_large = static_cast<size_t*>(palloc0(sizeof(size_t) * entry_->column_count));
+      too_large[i] = size;
+      tuple_.nulls[column.source] = true;
+      continue;
+    }
     auto* stored = reinterpret_cast<varlena*>(DatumGetPointer(value));
     if (VARATT_IS_EXTERNAL(stored)) value = PointerGetDatum(detoast_external_attr(stored));
   }
   Column* at = nullptr;
   Row& row = entry_->after;
   prepare_row(entry_->columns, entry_->column_count, tuple_, nullptr, true, &row, &at);
+  for (int i = 0; too_large != nullptr && i < entry_->column_count; ++i)
+    if (too_large[i] > 0) row.omit(entry_->columns[i], "54000", psprintf("a value of %zu bytes", too_large[i]));
+  if (too_large != nullptr) row.finish();
   if (verdict.has_failed)
     row.omit_all(entry_->columns, entry_->column_count, verdict.failure.sqlstate, verdict.failure.message);
   if (cache_->must_describe(described)) append(record::Encoded<record::Relation>{described->description});
@@ -358,11 +381,11 @@ ANABRANCH_EXPORTS_END
 using namespace anabranch;
 
 // read_content(relation oid, publication text, after bytea, rows_max int, bytes_max int, condition text, careful
-// boolean)
+// boolean, value_bytes_max int)
 //   -> setof (frame bytea, snapshot text, lsn pg_lsn, scanned bigint, upper bytea, system_identifier text, timeline
 //   int)
 Datum anabranch_read_content(PG_FUNCTION_ARGS) {
-  for (int argument : {0, 1, 3, 4, 6})
+  for (int argument : {0, 1, 3, 4, 6, 7})
     if (PG_ARGISNULL(argument))
       ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                       errmsg("argument %d of anabranch.read_content must not be null", argument + 1)));
@@ -380,7 +403,7 @@ Datum anabranch_read_content(PG_FUNCTION_ARGS) {
     ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table", get_rel_name(oid))));
   if (kind == RELKIND_PARTITIONED_TABLE) find_all_inheritors(oid, AccessShareLock, nullptr);
   Relation table = table_open(oid, NoLock);
-  Reading reading(table, text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_GETARG_BOOL(6));
+  Reading reading(table, text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_GETARG_BOOL(6), PG_GETARG_INT32(7));
   reading.run(PG_ARGISNULL(2) ? nullptr : PG_GETARG_BYTEA_PP(2), PG_GETARG_INT32(3), PG_GETARG_INT32(4),
               PG_ARGISNULL(5) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(5)), result);
   table_close(table, NoLock);

@@ -103,7 +103,16 @@ namespace truncated {
 enum : uint32_t { relation = 1, leaf = 2 };
 }
 namespace message {
-enum : uint32_t { transactional = 1, prefix = 2, content = 3, lsn = 4, omitted_bytes = 5, sqlstate = 6, reason = 7 };
+enum : uint32_t {
+  transactional = 1,
+  prefix = 2,
+  content = 3,
+  lsn = 4,
+  omitted_bytes = 5,
+  sqlstate = 6,
+  reason = 7,
+  prefix_bytes = 8,
+};
 }
 namespace unselected {
 enum : uint32_t { relation = 1 };

@@ -328,6 +328,7 @@ struct Message {
   uint64_t omitted_bytes = 0;
   std::string_view sqlstate = {};
   std::string_view reason = {};
+  uint64_t prefix_bytes = 0;
 
   template <typename Sink>
   void tell(Sink& to) const {
@@ -338,6 +339,7 @@ struct Message {
     to.number(fields::message::omitted_bytes, omitted_bytes);
     to.text(fields::message::sqlstate, sqlstate);
     to.text(fields::message::reason, reason);
+    to.number(fields::message::prefix_bytes, prefix_bytes);
   }
 };
 

@@ -14,6 +14,8 @@ namespace {
 constexpr int skipped_max = 100;
 
 // A logical message may be close to 1 GB, which no frame can hold.
+// Any role can emit a message, with a prefix of any length.
+constexpr size_t prefix_size_max = 64 * 1024;
 constexpr size_t message_size_max = 16 * 1024 * 1024;
 
 // The log knows 32 bits of a transaction's number; it is never more than 2^31 behind the next one to be given out.
@@ -245,6 +247,10 @@ void Session::message(ReorderBufferTXN* transaction, XLogRecPtr lsn, bool is_tra
   MemoryContext caller = MemoryContextSwitchTo(change_context_);
   record::Message message;
   message.transactional = is_transactional;
+  if (const size_t prefix_size = strlen(prefix); prefix_size > prefix_size_max) {
+    message.prefix_bytes = prefix_size;
+    prefix = pnstrdup(prefix, pg_mbcliplen(prefix, static_cast<int>(prefix_size), static_cast<int>(prefix_size_max)));
+  }
   message.prefix = readable_utf8(prefix);
   message.lsn = lsn;
   if (size <= message_size_max)

@@ -102,6 +102,7 @@ constexpr FieldRule message_fields[] = {{fields::message::transactional, "transa
                                         {fields::message::content, "content", Show::hex},
                                         {fields::message::lsn, "lsn", Show::lsn},
                                         {fields::message::omitted_bytes, "omitted_bytes", Show::number},
+                                        {fields::message::prefix_bytes, "prefix_bytes", Show::number},
                                         {fields::message::sqlstate, "sqlstate", Show::text},
                                         {fields::message::reason, "reason", Show::text}};
 constexpr FieldRule unselected_fields[] = {{fields::unselected::relation, "relation", Show::relation}};

@@ -63,6 +63,11 @@ KafkaLogOptions kafka_log_options(const RunSettings& settings, Session& session)
   options.prefix = settings.kafka->prefix;
   options.source = settings.source;
   options.system_identifier = session.system_identifier(settings.source);
+  options.history = [connect = home_options(settings)](uint32_t timeline, const Stop& stop) {
+    ConnectOptions own = connect;
+    own.stop = &stop;
+    return server_history(std::move(own), timeline);
+  };
   options.queue_bytes_max = settings.queue_bytes_max;
   return options;
 }

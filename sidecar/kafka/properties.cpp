@@ -17,6 +17,9 @@ namespace anabranch {
 namespace {
 
 constexpr std::string_view file_suffix = ".file";
+// Kafka's brokers and librdkafka both take this much where nobody says otherwise.
+constexpr size_t message_bytes_default = 1'000'000;
+constexpr size_t queue_kbytes_default = 32'768;
 constexpr size_t file_bytes_max = size_t{64} << 10;
 
 constexpr std::array<std::string_view, 7> secrets = {
@@ -108,6 +111,22 @@ KafkaProperties merged(const KafkaProperties& given, const KafkaProperties& ours
       throw KafkaPropertyError(name, fmt::format("anabranch sets it to \"{}\"", fixed->second), "leave it out");
   }
   return all;
+}
+
+size_t message_bytes_max(const KafkaProperties& given) {
+  const auto found = given.find("message.max.bytes");
+  return found == given.end() ? message_bytes_default : std::strtoull(found->second.c_str(), nullptr, 10);
+}
+
+std::string queue_kbytes_for(const KafkaProperties& given) {
+  constexpr const char* name = "queue.buffering.max.kbytes";
+  const size_t bytes = message_bytes_max(given);
+  const auto own = given.find(name);
+  if (own == given.end()) return std::to_string(std::max(queue_kbytes_default, 2 * bytes / 1024));
+  if (std::strtoull(own->second.c_str(), nullptr, 10) * 1024 < bytes)
+    throw KafkaPropertyError(name, fmt::format("a record of {} bytes (message.max.bytes) does not fit into it", bytes),
+                             fmt::format("set it to {} or more", 2 * bytes / 1024));
+  return own->second;
 }
 
 }  // namespace anabranch

@@ -1,6 +1,7 @@
 // The user's [kafka.properties] and our own wishes, put together and checked.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -38,5 +39,12 @@ std::string read_value_file(const std::string& property, const std::string& path
 // `ours` over what the user gave. What Anabranch sets is what its promises rest on: a user's other value for it, by
 // whichever of librdkafka's names, is refused with KafkaPropertyError, never silently overruled.
 KafkaProperties merged(const KafkaProperties& given, const KafkaProperties& ours);
+
+// The largest record that a producer may send: "message.max.bytes", or librdkafka's default.
+size_t message_bytes_max(const KafkaProperties& given);
+
+// The producer's "queue.buffering.max.kbytes" where the user gave none: a record that does not fit into the queue is
+// never sent. Throws KafkaPropertyError for a user's own that is smaller than the largest record.
+std::string queue_kbytes_for(const KafkaProperties& given);
 
 }  // namespace anabranch

@@ -71,6 +71,7 @@ struct ChangeDetails {
   bool transactional = false;  // message. Any role can write one: never take it for an order
   std::string_view prefix, content;
   uint64_t omitted_bytes = 0;  // message: size of a content that was too large to be sent; `content` is then empty
+  uint64_t prefix_bytes = 0;   // message: size of a prefix that was too long to be sent; `prefix` is its beginning then
   // Message: why its content is no row of the stream that its prefix names (a dead letter), and which of these it is
   // within the transaction, from 1; 0: it is none.
   std::string_view sqlstate, reason;

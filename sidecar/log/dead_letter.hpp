@@ -13,7 +13,7 @@ struct DeadLetter {
   Lsn lsn;              // where the transaction ends
   uint64_t number = 0;  // which of the transaction's dead letters it is, from 1
   std::string stream;   // qualified and quoted
-  std::string key;      // what the prefix has behind a colon
+  std::string key;      // what the prefix has behind a colon; of a long one the beginning, which the reason says
   std::string reason;   // with the SQLSTATE
   std::string content;
   uint64_t bytes = 0;  // of the content, also where it was too large to be sent

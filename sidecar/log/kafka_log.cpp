@@ -1,6 +1,6 @@
 // How the topics are read:
 //   1. The last record of the progress topic says which server the topics are of. Another one's are refused: its
-//      positions mean nothing here.
+//      positions mean nothing here. So are those that reach beyond what this server ever had, as after a failover.
 //   2. A thread puts transactions together and queues their pieces. While the queue is full it does not read, so Kafka
 //      keeps them; each partition is read ahead within librdkafka's own bounds.
 //   3. Topics that are not there yet are waited for: the publisher may start later.
@@ -33,7 +33,7 @@ struct KafkaLog::Impl {
       : options(std::move(given)), names(options.prefix), reader(options.queue_bytes_max) {}
 
   void run(Lsn from, Stop& ending);
-  void check_source();
+  void check_source(const Stop& ending);
 
   const KafkaLogOptions options;
   const TopicNames names;
@@ -41,7 +41,7 @@ struct KafkaLog::Impl {
   LogReader reader;                          // last: its thread uses the others
 };
 
-void KafkaLog::Impl::check_source() {
+void KafkaLog::Impl::check_source(const Stop& ending) {
   if (options.system_identifier.empty()) return;
   const std::string topic = names.progress();
   const auto bounds = topics->bounds(topic, 0);
@@ -53,7 +53,19 @@ void KafkaLog::Impl::check_source() {
       last.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()));
   });
   topics->release(topic, 0);
-  if (last.system_identifier().empty() || last.system_identifier() == options.system_identifier) return;
+  if (last.system_identifier().empty()) return;
+  if (last.system_identifier() == options.system_identifier) {
+    if (!options.history || last.timeline() == 0) return;
+    // A transaction of which the topics hold parts is counted to its end.
+    const Lsn reached(std::max(last.lsn(), last.part_end_lsn()));
+    const auto missing = missing_history(options.history(last.timeline(), ending), reached, last.timeline());
+    if (missing)
+      throw LogError(LogError::Kind::other_system,
+                     fmt::format("the topics \"{}.*\" {}: they hold transactions that it never had, or has no more; "
+                                 "run \"anabranch adopt\" if this server has taken their server's place",
+                                 options.prefix, *missing));
+    return;
+  }
   throw LogError(LogError::Kind::other_system,
                  fmt::format("the topics \"{}.*\" are those of the server with system identifier {}, this one's is {}: "
                              "set another kafka.prefix, or run \"anabranch adopt\" if this server has taken its place",
@@ -62,7 +74,7 @@ void KafkaLog::Impl::check_source() {
 
 void KafkaLog::Impl::run(Lsn from, Stop& ending) {
   try {
-    check_source();
+    check_source(ending);
     TopicTransactionsOptions wanted;
     wanted.transaction_topic = names.transaction();
     wanted.relation_topic = names.relation();

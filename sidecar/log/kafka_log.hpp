@@ -1,12 +1,15 @@
 // The log that is a source's topics in Kafka.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "sidecar/kafka/properties.hpp"
 #include "sidecar/log/change_log.hpp"
+#include "sidecar/pg/server_history.hpp"
+#include "sidecar/stop.hpp"
 
 namespace anabranch {
 
@@ -14,6 +17,9 @@ struct KafkaLogOptions {
   KafkaProperties properties;  // the user's
   std::string prefix;
   std::string source = "home";
+  // What the server says of its history, beside a timeline that the topics are of; if given, topics that hold what it
+  // never had are refused, too.
+  std::function<ServerHistory(uint32_t timeline, const Stop& stop)> history;
   std::string system_identifier;      // if not empty: topics of another server are refused (LogError other_system)
   std::optional<int64_t> offset;      // where the position that start() gets stands in the transaction topic, if known
   size_t queue_bytes_max = 32 << 20;  // read ahead of the applier

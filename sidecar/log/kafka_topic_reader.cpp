@@ -21,7 +21,9 @@ constexpr milliseconds end_interval = 500ms;     // between two questions whethe
 constexpr milliseconds silence_told_after = 2s;  // with silence, before it is told
 constexpr milliseconds tell_interval = 30s;
 constexpr int unanswered_max = 4;
-constexpr int gone_answers_min = 3;  // a topic may be missing from a broker's answers for a moment
+// A topic may be missing from a broker's answers for a moment; one that was there, while a controller starts anew.
+constexpr int gone_answers_min = 3;
+constexpr milliseconds gone_time_min = 10s;
 constexpr milliseconds end_wait_max = 3s;
 constexpr size_t batch_records_max = 1'000;
 constexpr int64_t skip_max = 1'000;  // so many offsets are read and dropped rather than begun anew
@@ -150,7 +152,7 @@ void KafkaTopicReader::look_for_topics() {
   if (looking_) return;
   looking_ = true;
   for (auto& [place, partition] : partitions_) {
-    if (!partition.started || exists(partition.name, partition.number)) continue;
+    if (!partition.started || exists(partition.name, partition.number, true)) continue;
     looking_ = false;
     throw_deleted(partition);
   }
@@ -165,8 +167,9 @@ void KafkaTopicReader::heard() {
   log_info("Kafka answers again");
 }
 
-// As the broker has it now, waiting for one that answers.
-bool KafkaTopicReader::exists(const std::string& topic, int32_t number) {
+// As the broker has it now, waiting for one that answers. `known`: it was there.
+bool KafkaTopicReader::exists(const std::string& topic, int32_t number, bool known) {
+  std::optional<Clock::time_point> gone_since;
   const kafka::Handle<rd_kafka_topic_t> handle(rd_kafka_topic_new(client_->handle(), topic.c_str(), nullptr));
   if (!handle) kafka::check(rd_kafka_last_error(), fmt::format("topic \"{}\"", topic));
   for (int gone = 0;;) {
@@ -179,8 +182,10 @@ bool KafkaTopicReader::exists(const std::string& topic, int32_t number) {
       const rd_kafka_metadata_topic& found = metadata->topics[0];
       if (is_forbidden(found.err)) kafka::check(found.err, fmt::format("topic \"{}\"", topic));
       if (found.err == RD_KAFKA_RESP_ERR_NO_ERROR && number < found.partition_cnt) return true;
-      if ((is_unknown_topic(found.err) || found.err == RD_KAFKA_RESP_ERR_NO_ERROR) && ++gone >= gone_answers_min)
-        return false;
+      if (is_unknown_topic(found.err) || found.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (!gone_since) gone_since = Clock::now();
+        if (++gone >= gone_answers_min && (!known || Clock::now() - *gone_since >= gone_time_min)) return false;
+      }
     }
     wait_for_broker();
     if (stop_.wait(slice)) throw Interrupted();
@@ -200,7 +205,7 @@ std::optional<TopicReader::Bounds> KafkaTopicReader::ask_bounds(const std::strin
 }
 
 std::optional<TopicReader::Bounds> KafkaTopicReader::bounds(const std::string& topic, int32_t number) {
-  if (!exists(topic, number)) return std::nullopt;
+  if (!exists(topic, number, partitions_.contains({topic, number}))) return std::nullopt;
   for (;;) {
     if (const auto bounds = ask_bounds(topic, number)) return bounds;
     wait_for_broker();
@@ -337,7 +342,7 @@ void KafkaTopicReader::take_error(Partition& partition, const rd_kafka_message_t
   if (message.err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || message.err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
     throw_out_of_range(partition);
   if (is_unknown_topic(message.err)) {
-    if (!exists(partition.name, partition.number)) throw_deleted(partition);
+    if (!exists(partition.name, partition.number, true)) throw_deleted(partition);
     start(partition, partition.next);
     return;
   }
@@ -378,7 +383,7 @@ bool KafkaTopicReader::still_at_end(Partition& partition) {
     // librdkafka goes on for long with a topic that it knew.
     if (++partition.unanswered < unanswered_max) return false;
     partition.unanswered = 0;
-    if (!exists(partition.name, partition.number)) throw_deleted(partition);
+    if (!exists(partition.name, partition.number, true)) throw_deleted(partition);
     return false;
   }
   partition.unanswered = 0;

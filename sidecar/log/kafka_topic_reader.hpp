@@ -57,7 +57,7 @@ class KafkaTopicReader final : public TopicReader {
   void fetch(Partition& partition, std::chrono::milliseconds wait);
   void take_error(Partition& partition, const rd_kafka_message_t& message);
   bool still_at_end(Partition& partition);
-  bool exists(const std::string& topic, int32_t partition);
+  bool exists(const std::string& topic, int32_t partition, bool known);
   std::optional<Bounds> ask_bounds(const std::string& topic, int32_t partition);
   [[noreturn]] static void throw_deleted(const Partition& partition);
   [[noreturn]] void throw_out_of_range(const Partition& partition);

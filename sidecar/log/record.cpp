@@ -305,6 +305,9 @@ MessageRecord read_message(std::string_view body) {
       case fields::message::omitted_bytes:
         message.omitted_bytes = number_of(field);
         break;
+      case fields::message::prefix_bytes:
+        message.prefix_bytes = number_of(field);
+        break;
       case fields::message::sqlstate:
         message.sqlstate = bytes_of(field);
         break;

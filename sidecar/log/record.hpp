@@ -61,6 +61,7 @@ struct MessageRecord {
   std::string_view prefix, content;
   Lsn lsn;
   uint64_t omitted_bytes = 0;         // size of a content too large to be sent
+  uint64_t prefix_bytes = 0;          // size of a prefix too long to be sent: `prefix` is its beginning
   std::string_view sqlstate, reason;  // why the content is no row of the stream that the prefix names
 };
 

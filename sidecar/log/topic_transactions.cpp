@@ -16,6 +16,8 @@ using std::chrono::milliseconds;
 // A partition that ends before what the transaction topic names: the brokers may show a commit in one topic before the
 // other, for moments.
 constexpr int end_waits_max = 120;
+// So often a topic that was there is asked for before it is taken for deleted; each answer takes some 0.3 s.
+constexpr int gone_asks_max = 35;
 // Roughly what keeping a record takes beside its bytes.
 constexpr size_t record_overhead = 400;
 // What is left to read one by one, when the place has been halved down to it.
@@ -80,7 +82,8 @@ std::optional<TransactionPiece> TopicTransactions::next(milliseconds wait, const
 
 bool TopicTransactions::find_place() {
   const std::string& topic = options_.transaction_topic;
-  const auto bounds = reader_.bounds(topic, 0);
+  auto bounds = reader_.bounds(topic, 0);
+  for (int asks = 1; !bounds && offset_ && asks < gone_asks_max; ++asks) bounds = reader_.bounds(topic, 0);
   if (!bounds) {
     if (!offset_) return false;  // nothing has been published yet
     throw LogError(LogError::Kind::gap,

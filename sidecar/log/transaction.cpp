@@ -220,6 +220,7 @@ void TransactionReader::message(std::string_view body) {
   details.prefix = record.prefix;
   details.content = record.content;
   details.omitted_bytes = record.omitted_bytes;
+  details.prefix_bytes = record.prefix_bytes;
   if (!record.reason.empty()) {
     details.sqlstate = record.sqlstate;
     details.reason = record.reason;

@@ -79,7 +79,7 @@ Found decide_with_our_names(RealParts& real, const TopicNames& names, StoredProg
 // What topics were to end at is forgotten with what they have lost.
 void lower_to_ends(std::vector<TopicPosition>& positions, TopicAdmin& topics) {
   for (TopicPosition& position : positions) {
-    const auto ends = topics.ends(position.topic);
+    const auto ends = topics.ends(position.topic, false);
     for (size_t i = 0; i < position.next_offsets.size(); ++i)
       position.next_offsets[i] = ends && i < ends->size() ? std::min((*ends)[i], position.next_offsets[i]) : int64_t{0};
   }

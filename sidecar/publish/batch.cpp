@@ -153,7 +153,8 @@ void Batch::take_change(const Change& change) {
 void Batch::take_row(PublishedTable& table, const KeyedChange& row) {
   PublishedChange change = row.change;
   change.number = ++unit_->number;
-  if (ContentWindow* window = window_of(table)) window->touch(unit_->told.xid, change, row.key, table.key_shape);
+  if (ContentWindow* window = row.keyless == nullptr ? window_of(table) : nullptr)
+    window->touch(unit_->told.xid, change, row.key, table.key_shape);
   value_.clear();
   table.format->value(unit_->told, change, value_);
   std::optional<FittedChange> fitted;
@@ -162,6 +163,9 @@ void Batch::take_row(PublishedTable& table, const KeyedChange& row) {
     change = fitted->change();
   }
   if (!counts(value_)) return;
+  if (row.keyless != nullptr)
+    parked_.push_back({unit_->told.end_lsn, change.number, table.topic->name, table.relation.qualified_name(), "key",
+                       fmt::format("{} ({})", row.keyless->reason, row.keyless->sqlstate), "", 0, std::nullopt});
   if (fitted) {
     for (const ParkedColumn& omitted : fitted->omitted()) {
       const Column* column = table.relation.column(omitted.number);
@@ -171,9 +175,10 @@ void Batch::take_row(PublishedTable& table, const KeyedChange& row) {
     }
   }
   describe(table);
-  send(*table.topic, &table, partition_of(row.key, table.topic->partitions),
-       table.key_columns.empty() ? std::nullopt : std::optional<std::string_view>(row.key), value_, change.operation);
-  if (table.latest != nullptr) send_latest(table, change, row.key);
+  const bool has_key = !table.key_columns.empty() && row.keyless == nullptr;
+  send(*table.topic, &table, row.keyless == nullptr ? partition_of(row.key, table.topic->partitions) : 0,
+       has_key ? std::optional<std::string_view>(row.key) : std::nullopt, value_, change.operation);
+  if (table.latest != nullptr && row.keyless == nullptr) send_latest(table, change, row.key);
 }
 
 ContentWindow* Batch::window_of(const PublishedTable& table) const {
@@ -236,12 +241,14 @@ void Batch::take_message(const ChangeDetails& details) {
   // Any role can emit a message: neither key nor content may stop the publishing of everything. Half a record is what
   // slices of a value leave to a key.
   const size_t key_bytes = address->key ? address->key->size() : 0;
-  const bool key_fits = record_bytes(key_bytes, 0) <= limit / 2;
+  const bool key_fits = details.prefix_bytes == 0 && record_bytes(key_bytes, 0) <= limit / 2;
   if (key_fits && details.omitted_bytes == 0 &&
       (record_bytes(key_bytes, bytes) <= limit || settings_.oversize_fragment))
     return send(topic, nullptr, 0, address->key, details.content, RowOperation::message);
   const std::string reason =
-      !key_fits                   ? fmt::format("a key of {} bytes is larger than half of a record may be", key_bytes)
+      details.prefix_bytes > 0
+          ? fmt::format("a prefix of {} bytes is longer than the decoder sends", details.prefix_bytes)
+      : !key_fits                 ? fmt::format("a key of {} bytes is larger than half of a record may be", key_bytes)
       : details.omitted_bytes > 0 ? fmt::format("a message of {} bytes is larger than the decoder sends", bytes)
                                   : oversize_reason("message", bytes, limit);
   parked_.push_back({unit_->told.end_lsn, unit_->number, topic.name, "", "content", reason,
@@ -253,7 +260,7 @@ void Batch::take_message(const ChangeDetails& details) {
 void Batch::take_rejected(const ChangeDetails& details) {
   DeadLetter letter = dead_letter_of(details, unit_->told.end_lsn);
   writer_.open();
-  parked_bytes_ += sizeof(ParkedValue) + letter.content.size() + letter.reason.size();
+  parked_bytes_ += sizeof(ParkedValue) + letter.content.size() + letter.reason.size() + letter.key.size();
   parked_.push_back({letter.lsn, letter.number, "", std::move(letter.stream), "message", std::move(letter.reason),
                      std::move(letter.key), letter.bytes, std::move(letter.content)});
 }

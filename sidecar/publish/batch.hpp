@@ -57,6 +57,8 @@ class Batch {
   // Rows at position(), between two units: begin, take ..., end. `read_time`: microseconds since 2000-01-01 UTC.
   void begin_content(int64_t read_time);
   void take_content(PublishedTable& table, const PublishedChange& change, std::string_view key);
+  // So many rows whose key could not be read: they are dead letters.
+  void skip_content(PublishedTable& table, uint64_t rows, const Gap& gap);
   void end_content();
   // A record of the progress topic, in the Kafka transaction under way; nullopt: a tombstone.
   void write_content(const std::string& key, const std::optional<std::string>& value);

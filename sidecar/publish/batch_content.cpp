@@ -1,11 +1,15 @@
 // Rows that exist, between two units of a batch.
 #include "sidecar/publish/batch.hpp"
 
+#include <fmt/format.h>
+
 namespace anabranch {
 namespace {
 
 // Tells the relations of chunks from those of pieces, which count up from 1. Each is another object.
 constexpr uint64_t content_serial = uint64_t{1} << 63;
+// What read_content says of a value.
+constexpr std::string_view too_large_to_read = "54000";
 
 }  // namespace
 
@@ -26,7 +30,22 @@ void Batch::begin_content(int64_t read_time) {
 }
 
 void Batch::take_content(PublishedTable& table, const PublishedChange& change, std::string_view key) {
-  take_row(table, {change, key});
+  take_row(table, {change, key, nullptr});
+  if (change.after_gaps == nullptr) return;
+  // Values that were too large to be read for a record; those too large for it are parked like any.
+  for (const Gap& gap : *change.after_gaps) {
+    if (gap.sqlstate != too_large_to_read) continue;
+    const Column* column = table.relation.column(gap.number);
+    parked_.push_back({unit_->told.end_lsn, unit_->number, table.topic->name, table.relation.qualified_name(),
+                       column != nullptr ? column->name : std::to_string(gap.number), gap.reason, std::string(key), 0,
+                       std::nullopt});
+  }
+}
+
+void Batch::skip_content(PublishedTable& table, uint64_t rows, const Gap& gap) {
+  writer_.open();
+  parked_.push_back({unit_->told.end_lsn, unit_->number + 1, table.topic->name, table.relation.qualified_name(), "key",
+                     fmt::format("{} rows that exist: {} ({})", rows, gap.reason, gap.sqlstate), "", 0, std::nullopt});
 }
 
 void Batch::end_content() {

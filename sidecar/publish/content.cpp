@@ -8,6 +8,7 @@
 #include "sidecar/logging.hpp"
 #include "sidecar/publish/batch.hpp"
 #include "sidecar/publish/content_window.hpp"
+#include "sidecar/publish/keyed_changes.hpp"
 
 namespace anabranch {
 namespace {
@@ -290,10 +291,16 @@ void Content::place(Batch& batch) {
   }
   batch.begin_content(chunk.read_time);
   std::string key, row;
+  uint64_t skipped = 0;
+  std::optional<Gap> reason;
   for (const Row& read : rows) {
     row = read.change->after;
     std::vector<Gap> gaps;
     if (read.change->details) gaps = read.change->details->after_gaps;
+    if (const Gap* gap = gap_in_key(*read.table, &gaps)) {  // a row filter raises on it
+      if (skipped++ == 0) reason = *gap;
+      continue;
+    }
     key.clear();
     read.table->format->key(row, key);
     if (window.judge(chunk.snapshot, key, row, gaps) == ContentWindow::Verdict::dropped) continue;
@@ -304,6 +311,7 @@ void Content::place(Batch& batch) {
     batch.take_content(*read.table, change, key);
     ++progress.rows;
   }
+  if (reason) batch.skip_content(*rows.front().table, skipped, *reason);
   batch.end_content();
   progress.rows_read += chunk.scanned;
   if (shape != 0) progress.shape = shape;

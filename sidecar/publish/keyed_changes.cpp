@@ -15,16 +15,24 @@ void make_key(const PublishedTable& table, std::string_view row, std::string& ke
   if (!table.key_columns.empty()) table.format->key(row, key);
 }
 
-// A key that could not be sent is no key.
-void check_key(const PublishedTable& table, const std::vector<Gap>* gaps) {
-  if (gaps == nullptr) return;
-  for (const Gap& gap : *gaps)
-    if (std::binary_search(table.key_columns.begin(), table.key_columns.end(), gap.number))
-      throw PublishStopped("too_large", fmt::format("column {} of table {}, a part of the key, could not be sent: {}",
-                                                    gap.number, table.relation.qualified_name(), gap.reason));
+// A key of which the decoder could not send a column. It sends no column at all where a row filter raises on the row:
+// any writer can bring that about, and it must not stop the publishing of everything.
+const Gap* check_key(const PublishedTable& table, const std::vector<Gap>* gaps, std::string_view row) {
+  const Gap* gap = gap_in_key(table, gaps);
+  if (gap != nullptr && !row.empty())
+    throw PublishStopped("key_unreadable",
+                         fmt::format("column {} of table {}, a part of the key, could not be sent: {} ({}); change the "
+                                     "row, or take the table out of the publication",
+                                     gap->number, table.relation.qualified_name(), gap->reason, gap->sqlstate));
+  return gap;
 }
 
-PublishedChange as_told(const Change& change, const PublishedTable& table) {
+RowOperation operation_of(Change::Kind kind) {
+  if (kind == Change::Kind::insert) return RowOperation::insert;
+  return kind == Change::Kind::remove ? RowOperation::remove : RowOperation::update;
+}
+
+PublishedChange as_told(const Change& change) {
   PublishedChange told;
   told.before_kind = change.before_kind;
   told.before = change.before;
@@ -34,22 +42,35 @@ PublishedChange as_told(const Change& change, const PublishedTable& table) {
   if (!details.unchanged.empty()) told.unchanged = &details.unchanged;
   if (!details.before_gaps.empty()) told.before_gaps = &details.before_gaps;
   if (!details.after_gaps.empty()) told.after_gaps = &details.after_gaps;
-  check_key(table, told.before_gaps);
-  check_key(table, told.after_gaps);
   return told;
 }
 
 }  // namespace
 
+const Gap* gap_in_key(const PublishedTable& table, const std::vector<Gap>* gaps) {
+  if (gaps == nullptr) return nullptr;
+  const auto found = std::find_if(gaps->begin(), gaps->end(), [&](const Gap& gap) {
+    return std::binary_search(table.key_columns.begin(), table.key_columns.end(), gap.number);
+  });
+  return found == gaps->end() ? nullptr : &*found;
+}
+
 std::span<const KeyedChange> KeyedChanges::one(const PublishedChange& told, RowOperation operation,
                                                std::string_view key) {
-  records_[0] = {told, key};
+  records_[0] = {told, key, nullptr};
   records_[0].change.operation = operation;
   return {records_.data(), 1};
 }
 
 std::span<const KeyedChange> KeyedChanges::of(const Change& change, const PublishedTable& table) {
-  const PublishedChange told = as_told(change, table);
+  const PublishedChange told = as_told(change);
+  const Gap* keyless = check_key(table, told.before_gaps, change.before);
+  if (keyless == nullptr) keyless = check_key(table, told.after_gaps, change.after);
+  if (keyless != nullptr) {
+    one(told, operation_of(change.kind), {});
+    records_[0].keyless = keyless;
+    return {records_.data(), 1};
+  }
   const bool has_before = change.before_kind != BeforeKind::none;
   if (change.kind == Change::Kind::insert) {
     make_key(table, change.after, key_);
@@ -78,6 +99,7 @@ std::span<const KeyedChange> KeyedChanges::of(const Change& change, const Publis
   gone.unchanged = nullptr;
   gone.after_gaps = nullptr;
   records_[0].key = former_key_;
+  records_[0].keyless = records_[1].keyless = nullptr;
 
   PublishedChange& come = records_[1].change;
   come = told;

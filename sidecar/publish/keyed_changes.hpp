@@ -15,7 +15,11 @@ namespace anabranch {
 struct KeyedChange {
   PublishedChange change;  // without its number
   std::string_view key;
+  const Gap* keyless = nullptr;  // why the record has no key: nothing of the row could be sent
 };
+
+// Which column of the key is one of `gaps`; nullptr: none.
+const Gap* gap_in_key(const PublishedTable& table, const std::vector<Gap>* gaps);
 
 // Not for two threads at a time.
 class KeyedChanges {

@@ -3,8 +3,10 @@
 // that one that cannot be printed is left out, as the decoder does.
 #include "sidecar/publish/pg_content.hpp"
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstring>
+#include <limits>
 #include <mutex>
 #include <thread>
 
@@ -26,7 +28,7 @@ using namespace std::chrono_literals;
 
 constexpr milliseconds retry_delay_min = 100ms;
 constexpr milliseconds retry_delay_max = 5s;
-constexpr const char* invalid_parameter_value = "22023";
+constexpr const char* other_key = "AN010";
 
 std::string bytes_of(std::string_view text) {
   if (!text.starts_with("\\x")) throw std::invalid_argument("a bytea that is not in hexadecimal");
@@ -55,8 +57,11 @@ ContentChunk chunk_of(const Result& result, size_t value_bytes_max) {
 }  // namespace
 
 struct PgContent::Reader {
-  Reader(ConnectOptions given, std::string publication_name, size_t bytes_max)
-      : options(std::move(given)), publication(std::move(publication_name)), value_bytes_max(bytes_max) {
+  Reader(ConnectOptions given, std::string publication_name, size_t bytes_max, size_t published_max)
+      : options(std::move(given)),
+        publication(std::move(publication_name)),
+        value_bytes_max(bytes_max),
+        published_bytes_max(published_max) {
     options.application_name = "anabranch content";
     options.stop = &ending;
     // Nobody waits behind us for a lock that we wait for.
@@ -83,6 +88,7 @@ struct PgContent::Reader {
   ConnectOptions options;
   const std::string publication;
   const size_t value_bytes_max;
+  const size_t published_bytes_max;
   Stop ending;
   std::mutex mutex;
   std::condition_variable changed;
@@ -109,9 +115,14 @@ std::optional<ContentChunk> PgContent::Reader::read(const ChunkOrder& order, boo
     parameters.binary(*order.after);
   else
     parameters.null();
-  parameters.integer(order.rows_max).integer(order.bytes_max).optional_text(order.condition).boolean(careful);
+  parameters.integer(order.rows_max)
+      .integer(order.bytes_max)
+      .optional_text(order.condition)
+      .boolean(careful)
+      .integer(static_cast<int64_t>(std::min<size_t>(published_bytes_max, std::numeric_limits<int32_t>::max())));
   const Result result = connection->exec(
-      "SELECT * FROM anabranch.read_content($1::oid, $2, $3::bytea, $4::int, $5::int, $6, $7::boolean)", parameters);
+      "SELECT * FROM anabranch.read_content($1::oid, $2, $3::bytea, $4::int, $5::int, $6, $7::boolean, $8::int)",
+      parameters);
   failpoint("content_read");
   return chunk_of(result, value_bytes_max);
 }
@@ -144,7 +155,7 @@ void PgContent::Reader::run() {
           if (ending.wait(backoff.next())) return;
           continue;
         }
-        if (error.sqlstate() == invalid_parameter_value && order.after) {
+        if (error.sqlstate() == other_key && order.after) {
           chunk.emplace().bad_key = true;
         } else if (careful || order.only_waits) {
           chunk.emplace().failure = in_words(error);
@@ -161,10 +172,11 @@ void PgContent::Reader::run() {
   }
 }
 
-PgContent::PgContent(Connection& connection, ConnectOptions options, std::string publication, size_t value_bytes_max)
+PgContent::PgContent(Connection& connection, ConnectOptions options, std::string publication, size_t value_bytes_max,
+                     size_t published_bytes_max)
     : connection_(connection),
       publication_(publication),
-      reader_(std::make_unique<Reader>(std::move(options), publication, value_bytes_max)) {
+      reader_(std::make_unique<Reader>(std::move(options), publication, value_bytes_max, published_bytes_max)) {
   connection_.prepare("content_work", "SELECT * FROM anabranch.content_work($1)");
   connection_.prepare("note_content",
                       "SELECT anabranch.note_content($1::oid, $2::bigint, $3, $4, $5, $6::bigint, $7::bigint, "

@@ -13,8 +13,10 @@ namespace anabranch {
 class PgContent final : public ContentSource {
  public:
   // `connection` is the publisher's, for work() and note(); it must outlive the object. `options`: of the session that
-  // reads, which is opened when there is something to be read. `value_bytes_max`: of the large values of one row.
-  PgContent(Connection& connection, ConnectOptions options, std::string publication, size_t value_bytes_max);
+  // reads, which is opened when there is something to be read. `value_bytes_max`: of the large values of one row;
+  // `published_bytes_max`: of a value that is published, larger ones are not read.
+  PgContent(Connection& connection, ConnectOptions options, std::string publication, size_t value_bytes_max,
+            size_t published_bytes_max);
   // Cancels what is being read.
   ~PgContent() override;
 

@@ -2,34 +2,16 @@
 
 #include <unistd.h>
 
-#include <sstream>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "sidecar/host_name.hpp"
 #include "sidecar/logging.hpp"
-#include "sidecar/pg/replication_stream.hpp"
+#include "sidecar/pg/server_history.hpp"
 #include "sidecar/pg/slot.hpp"
 
 namespace anabranch {
-namespace {
-
-// Where a line of history was left, by the file that TIMELINE_HISTORY of a later one shows: lines of "timeline,
-// position, reason".
-std::optional<Lsn> switch_position(std::string_view history, uint32_t timeline) {
-  std::istringstream lines{std::string(history)};
-  std::string line;
-  while (std::getline(lines, line)) {
-    std::istringstream fields(line);
-    uint32_t left = 0;
-    std::string position;
-    if (fields >> left >> position && left == timeline) return Lsn::parse(position);
-  }
-  return std::nullopt;
-}
-
-}  // namespace
-
 PgSource::PgSource(ConnectOptions options, std::string slot, std::string source, std::string prefix)
     : options_(std::move(options)),
       slot_(std::move(slot)),
@@ -50,19 +32,11 @@ std::string PgSource::database() {
 
 SourceFacts PgSource::facts(uint32_t timeline) {
   SourceFacts facts;
-  {
-    ConnectOptions options = options_;
-    options.application_name = "anabranch identity";
-    ReplicationStream stream(options);
-    const SystemIdentity identity = stream.identify_system();
-    facts.system_identifier = identity.system_identifier;
-    facts.timeline = identity.timeline;
-    facts.flushed = identity.flushed;
-    if (timeline != 0 && timeline < identity.timeline) {
-      const Result history = stream.exec(fmt::format("TIMELINE_HISTORY {}", identity.timeline));
-      facts.switched_at = switch_position(history.text(0, 1), timeline);
-    }
-  }
+  ServerHistory history = server_history(options_, timeline);
+  facts.system_identifier = std::move(history.system_identifier);
+  facts.timeline = history.timeline;
+  facts.flushed = history.flushed;
+  facts.switched_at = history.switched_at;
   const Result slot = connection_.exec(
       "SELECT plugin, database, database = pg_catalog.current_database(), confirmed_flush_lsn, wal_status, active_pid "
       "FROM pg_catalog.pg_replication_slots WHERE slot_name = $1",

@@ -116,7 +116,7 @@ class PublishStopped : public std::runtime_error {
   PublishStopped(std::string reason, const std::string& message)
       : std::runtime_error(message), reason_(std::move(reason)) {}
   // reason_name() of a StartupDecision, or: fenced, refused, keyless, wal_keep_limit, replay_differs, format,
-  // too_large, topic_shared, progress_unreadable.
+  // too_large, key_unreadable, topic_shared, progress_unreadable.
   const std::string& reason() const { return reason_; }
 
  private:

@@ -199,12 +199,13 @@ class RdkafkaProducer final : public TransactionProducer {
     options.properties = access.properties;
     // What the user may change. Small batches cost more than a few milliseconds of waiting, and flush() does not wait.
     // A record that waits takes about 1 KB here, with its headers: the queue bounds our memory.
-    for (const auto& [name, value] : KafkaProperties{{"linger.ms", "20"},
-                                                     {"compression.codec", "lz4"},
-                                                     {"queue.buffering.max.messages", "50000"},
-                                                     {"queue.buffering.max.kbytes", "32768"},
-                                                     {"socket.nagle.disable", "true"},
-                                                     {"reconnect.backoff.max.ms", "1000"}})
+    for (const auto& [name, value] :
+         KafkaProperties{{"linger.ms", "20"},
+                         {"compression.codec", "lz4"},
+                         {"queue.buffering.max.messages", "50000"},
+                         {"queue.buffering.max.kbytes", queue_kbytes_for(access.properties)},
+                         {"socket.nagle.disable", "true"},
+                         {"reconnect.backoff.max.ms", "1000"}})
       options.properties.emplace(name, value);
     options.ours = {{"client.id", "anabranch"},
                     {"transactional.id", access.transactional_id},

@@ -32,7 +32,7 @@ class RdkafkaProgress final : public ProgressStore {
       : access_(access), topics_(topics), topic_(std::move(topic)) {}
 
   StoredProgress read(const std::string& source, Reach reach) override {
-    const auto ends = topics_.ends(topic_);
+    const auto ends = topics_.ends(topic_, false);
     if (!ends || ends->empty() || ends->front() == 0) return {};
     if (ends->size() != 1)
       throw ProducerError(ProducerError::Kind::refused,

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -20,6 +21,8 @@ using namespace std::chrono_literals;
 constexpr milliseconds slice = 1s;
 // One question and its answer, while brokers come and go.
 constexpr milliseconds answer_time_max = 60s;
+// A topic that was there is gone when brokers have said so for so long.
+constexpr milliseconds gone_time_min = 10s;
 // So long nothing is said of it.
 constexpr milliseconds patience = 3s;
 
@@ -79,14 +82,15 @@ class RdkafkaTopics final : public TopicAdmin {
     return *facts;
   }
 
-  std::optional<std::vector<int64_t>> ends(const std::string& topic) override {
-    return attempt("asking for the end of topic \"" + topic + "\"", [&]() -> std::optional<std::vector<int64_t>> {
-      const int partitions = partitions_of(topic);
-      if (partitions == 0) return std::nullopt;
-      std::vector<int64_t> ends;
-      for (int partition = 0; partition < partitions; ++partition) ends.push_back(watermarks(topic, partition).high);
-      return ends;
-    });
+  std::optional<std::vector<int64_t>> ends(const std::string& topic, bool expected) override {
+    const auto denied_until = Clock::now() + gone_time_min;
+    for (;;) {
+      auto found = ends_now(topic);
+      if (found) seen_.insert(topic);
+      if (found || !(expected || seen_.contains(topic)) || Clock::now() >= denied_until) return found;
+      if (access_.while_waiting) access_.while_waiting();
+      client_.poll(100ms);
+    }
   }
 
   bool holds_others_records(const std::string& topic) override {
@@ -105,6 +109,16 @@ class RdkafkaTopics final : public TopicAdmin {
   }
 
  private:
+  std::optional<std::vector<int64_t>> ends_now(const std::string& topic) {
+    return attempt("asking for the end of topic \"" + topic + "\"", [&]() -> std::optional<std::vector<int64_t>> {
+      const int partitions = partitions_of(topic);
+      if (partitions == 0) return std::nullopt;
+      std::vector<int64_t> ends;
+      for (int partition = 0; partition < partitions; ++partition) ends.push_back(watermarks(topic, partition).high);
+      return ends;
+    });
+  }
+
   static KafkaClientOptions options(const KafkaAccess& access) {
     KafkaClientOptions options;
     options.type = RD_KAFKA_CONSUMER;
@@ -293,6 +307,7 @@ class RdkafkaTopics final : public TopicAdmin {
 
   const KafkaAccess& access_;
   const TopicSettings settings_;
+  std::set<std::string> seen_;
   KafkaClient client_;
 };
 

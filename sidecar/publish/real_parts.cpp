@@ -15,9 +15,6 @@
 namespace anabranch {
 namespace {
 
-// Kafka's brokers and librdkafka both take this much where nobody says otherwise.
-constexpr size_t message_bytes_default = 1'000'000;
-
 PublisherSettings publisher_settings(const RunSettings& settings) {
   const KafkaSettings& kafka = *settings.kafka;
   PublisherSettings publisher;
@@ -34,11 +31,8 @@ PublisherSettings publisher_settings(const RunSettings& settings) {
   publisher.latest_tables = kafka.latest_tables;
   publisher.table_topics = kafka.table_topics;
   publisher.wal_keep_limit_bytes = settings.wal_keep_limit_bytes;
-  size_t message_bytes_max = message_bytes_default;
-  if (const auto given = kafka.properties.find("message.max.bytes"); given != kafka.properties.end())
-    message_bytes_max = std::strtoull(given->second.c_str(), nullptr, 10);
   // A batch has a header of its own, of some 60 bytes, and librdkafka is careful.
-  publisher.record_bytes_max = std::max<size_t>(message_bytes_max, 2'000) - 512;
+  publisher.record_bytes_max = std::max<size_t>(message_bytes_max(kafka.properties), 2'000) - 512;
   return publisher;
 }
 
@@ -137,7 +131,8 @@ RealParts::RealParts(const RunSettings& run, const std::string& application_name
       format(format_of(*run.kafka, source.database(), access)),
       clock(stop),
       log(slot_log_options(run, source_options(run, application_name, stop))),
-      content(source.connection(), home_options(run), run.publication, run.value_bytes_max) {}
+      content(source.connection(), home_options(run), run.publication, run.value_bytes_max,
+              settings.oversize_fragment ? run.value_bytes_max : settings.record_bytes_max) {}
 
 std::string random_run_id() {
   std::random_device random;

@@ -56,7 +56,8 @@ class TopicAdmin {
   virtual TopicFacts ensure(const std::string& topic, TopicKind kind) = 0;
 
   // Where each partition ends: the offset of the record to come, uncommitted ones counted. nullopt: no such topic.
-  virtual std::optional<std::vector<int64_t>> ends(const std::string& topic) = 0;
+  // `expected`: it was there; then brokers must deny it for some time, since one that starts may not know it yet.
+  virtual std::optional<std::vector<int64_t>> ends(const std::string& topic, bool expected) = 0;
 
   // Whether the first record of a partition lacks the headers that all of ours have: somebody else's topic.
   virtual bool holds_others_records(const std::string& topic) = 0;

@@ -46,11 +46,12 @@ COMMENT ON COLUMN anabranch.content.measured_rows IS 'rows that had been read th
 
 -- What to read: row by row what the decoder would send. Its library has the encoding.
 CREATE FUNCTION anabranch.read_content(relation oid, publication text, after bytea, rows_max int, bytes_max int, condition text, careful boolean,
+                                       value_bytes_max int,
                                        OUT frame bytea, OUT snapshot text, OUT lsn pg_catalog.pg_lsn, OUT scanned bigint,
                                        OUT upper bytea, OUT system_identifier text, OUT timeline int) RETURNS SETOF record
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS '$libdir/anabranch_decoder', 'anabranch_read_content';
-COMMENT ON FUNCTION anabranch.read_content(oid, text, bytea, int, int, text, boolean) IS
+COMMENT ON FUNCTION anabranch.read_content(oid, text, bytea, int, int, text, boolean, int) IS
   'the next rows of a published table behind a key, under one short snapshot, as frames of the decoder; the last row tells the snapshot, the WAL position behind all that it shows, and the key to go on behind';
 
 CREATE FUNCTION anabranch.wait_for_writers(relation oid) RETURNS void

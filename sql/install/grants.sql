@@ -73,7 +73,7 @@ GRANT EXECUTE ON FUNCTION
   anabranch.note_publisher(text, text, text, pg_catalog.pg_lsn, text, text, bigint, bigint, text, int, text),
   anabranch.published_before(text),
   anabranch.park(text, pg_catalog.pg_lsn, bigint, text, text, text, bytea, bigint, text, bytea),
-  anabranch.read_content(oid, text, bytea, int, int, text, boolean),
+  anabranch.read_content(oid, text, bytea, int, int, text, boolean, int),
   anabranch.wait_for_writers(oid),
   anabranch.content_work(text),
   anabranch.note_content(oid, bigint, text, text, text, bigint, bigint, bigint, int, boolean)

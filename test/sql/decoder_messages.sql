@@ -3,7 +3,7 @@
 \set setup :dir '/decoder_setup.sql'
 \i :setup
 
-SELECT plan(6);
+SELECT plan(7);
 CREATE TABLE item (id int PRIMARY KEY);
 CREATE PUBLICATION decoder FOR TABLE item;
 SELECT pg_temp.open();
@@ -32,6 +32,9 @@ SELECT pg_logical_emit_message(true, 'test', 'unwanted'), pg_logical_emit_messag
 SELECT is_empty($$SELECT pg_temp.records('messages', 'off')$$, 'the option turns them off');
 SELECT 1 FROM pg_logical_emit_message(false, 'large', decode(repeat('00', 17000000), 'hex')) \g /dev/null
 SELECT results_eq('SELECT pg_temp.line(record) FROM pg_temp.records()', ARRAY['message large  omitted 17000000'], 'one over 16 MB is told by its size');
+SELECT 1 FROM pg_logical_emit_message(true, 'x' || repeat('é', 100000), 'content') \g /dev/null
+SELECT results_eq($$SELECT octet_length(record->>'prefix'), record->>'prefix_bytes', record->>'prefix' = 'x' || repeat('é', 32767) FROM pg_temp.records() WHERE record->>'kind' = 'message'$$,
+  $$VALUES (65535, '200001', true)$$, 'of a prefix over 64 kB the beginning is told, and its size');
 SELECT * FROM finish();
 SELECT pg_temp.close();
 DROP PUBLICATION decoder;

@@ -95,5 +95,14 @@ TEST(KafkaProperties, OursAreNotOverruledByAnyName) {
   EXPECT_THROW(merged({{"metadata.broker.list", "elsewhere"}}, {{"bootstrap.servers", "here"}}), KafkaPropertyError);
 }
 
+TEST(KafkaProperties, MakesRoomForTheLargestRecord) {
+  EXPECT_EQ(queue_kbytes_for({}), "32768");
+  EXPECT_EQ(queue_kbytes_for({{"message.max.bytes", "104857600"}}), "204800");
+  EXPECT_EQ(queue_kbytes_for({{"message.max.bytes", "2000000"}, {"queue.buffering.max.kbytes", "4096"}}), "4096");
+  EXPECT_THROW(queue_kbytes_for({{"message.max.bytes", "2000000"}, {"queue.buffering.max.kbytes", "1024"}}),
+               KafkaPropertyError);
+  EXPECT_THROW(queue_kbytes_for({{"queue.buffering.max.kbytes", "512"}}), KafkaPropertyError);
+}
+
 }  // namespace
 }  // namespace anabranch

@@ -38,6 +38,18 @@ TEST(DeadLetterTest, TellsTheSizeOfAContentThatNeverCame) {
   EXPECT_EQ(dead_letter_of(*change.details, Lsn(1)).key, "");
 }
 
+TEST(DeadLetterTest, KeepsTheBeginningOfALongKey) {
+  std::string prefix = "orders:x";
+  for (int i = 0; i < 6'000; ++i) prefix += "\u00e9";
+  const Change change = message(prefix, "", 1);
+  EXPECT_EQ(dead_letter_of(*change.details, Lsn(1)).key, prefix.substr(7, 8'191)) << "at a character's end";
+  EXPECT_EQ(dead_letter_of(*change.details, Lsn(1)).reason,
+            "no number (22P02); of a key of 12001 bytes the beginning is kept");
+  change.details->prefix_bytes = 900'007;
+  EXPECT_EQ(dead_letter_of(*change.details, Lsn(1)).reason,
+            "no number (22P02); of a key of 900000 bytes the beginning is kept");
+}
+
 TEST(DeadLetterTest, TakesTheRejectedOfAPieceAlone) {
   TransactionPiece piece;
   piece.unit_end = Lsn(0x300);

@@ -3,6 +3,7 @@
 #include "sidecar/log/kafka_topic_reader.hpp"
 
 #include <limits>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -30,6 +31,9 @@ class MockKafka {
   KafkaProperties properties() const { return {{"bootstrap.servers", rd_kafka_mock_cluster_bootstraps(cluster_)}}; }
   void topic(const std::string& name, int partitions) {
     rd_kafka_mock_topic_create(cluster_, name.c_str(), partitions, 1);
+  }
+  void set_error(const std::string& topic, rd_kafka_resp_err_t error) {
+    rd_kafka_mock_topic_set_error(cluster_, topic.c_str(), error);
   }
   void write(const std::string& topic, int32_t partition, int first, int last) {
     for (int number = first; number <= last; ++number) {
@@ -129,6 +133,19 @@ TEST_F(KafkaTopicReaderTest, AnOffsetThatIsNotThereIsAGap) {
     EXPECT_EQ(error.kind(), LogError::Kind::gap);
     EXPECT_THAT(error.what(), HasSubstr("ends at offset 5, before offset 50"));
   }
+}
+
+TEST_F(KafkaTopicReaderTest, WaitsForATopicThatABrokerDoesNotKnowForAMoment) {
+  kafka.topic("t", 1);
+  kafka.write("t", 0, 0, 4);
+  EXPECT_EQ(read(0, 0, 4), range(0, 4));
+  kafka.set_error("t", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+  std::thread broker([&] {
+    std::this_thread::sleep_for(2s);
+    kafka.set_error("t", RD_KAFKA_RESP_ERR_NO_ERROR);
+  });
+  EXPECT_TRUE(reader.bounds("t", 0)) << "it was there";
+  broker.join();
 }
 
 TEST_F(KafkaTopicReaderTest, AStopEndsEveryWait) {

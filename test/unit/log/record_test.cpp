@@ -189,6 +189,7 @@ TEST(Record, ReadsTheOthers) {
   message.set_content(std::string("a\0b", 3));
   message.set_lsn(55);
   message.set_omitted_bytes(9);
+  message.set_prefix_bytes(70'000);
   message.set_sqlstate("22P02");
   message.set_reason("no row");
   const std::string message_body = body_of(message);
@@ -198,6 +199,7 @@ TEST(Record, ReadsTheOthers) {
   EXPECT_EQ(told.content, std::string_view("a\0b", 3));
   EXPECT_EQ(told.lsn, Lsn(55));
   EXPECT_EQ(told.omitted_bytes, 9u);
+  EXPECT_EQ(told.prefix_bytes, 70'000u);
   EXPECT_EQ(told.sqlstate, "22P02");
   EXPECT_EQ(told.reason, "no row");
 

@@ -7,7 +7,9 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <set>
 
+#include "decoder/record.pb.h"
 #include "sidecar/publish/content_window.hpp"
 #include "test/unit/publish/publisher_world.hpp"
 #include "test/unit/publish/random_failures.hpp"
@@ -178,6 +180,7 @@ class ModelTable {
 
 class ModelContent final : public ContentSource {
  public:
+  std::set<int> unreadable, too_large;  // keys
   explicit ModelContent(ModelTable& table) : table_(table) {}
   std::vector<ContentTable> tables{{1, "public.t1", 20, 0, std::nullopt, false}};
   std::vector<ContentReport> reports;
@@ -228,7 +231,21 @@ class ModelContent final : public ContentSource {
     stream.begin(1, table_.end().value(), 1, table_.end().value() + 1);
     stream.relation(1, table_.columns);
     for (int count = 0; at != rows.end() && count < order.rows_max; ++at, ++count) {
-      stream.insert(1, row_bytes(at->first, at->second));
+      if (unreadable.contains(at->first)) {
+        stream.add(nothing_of_a_row());
+      } else if (too_large.contains(at->first)) {
+        v1::Record record;
+        record.mutable_insert()->set_relation(1);
+        record.mutable_insert()->set_after(
+            std::string(RowBuilder().integer(1, at->first).integer(2, at->second.value)));
+        v1::Omitted& omitted = *record.mutable_insert()->mutable_after_gaps()->add_omitted();
+        omitted.set_number(3);
+        omitted.set_sqlstate("54000");
+        omitted.set_reason("a value of 2000000 bytes");
+        stream.add(record);
+      } else {
+        stream.insert(1, row_bytes(at->first, at->second));
+      }
       chunk.upper = std::to_string(at->first);
       ++chunk.scanned;
     }
@@ -244,6 +261,19 @@ class ModelContent final : public ContentSource {
     chunk.system_identifier = "700";
     chunk.timeline = 1;
     return chunk;
+  }
+
+  // As where a row filter raises.
+  v1::Record nothing_of_a_row() const {
+    v1::Record record;
+    record.mutable_insert()->set_relation(1);
+    for (uint32_t number = 1; number <= table_.columns; ++number) {
+      v1::Omitted& omitted = *record.mutable_insert()->mutable_after_gaps()->add_omitted();
+      omitted.set_number(number);
+      omitted.set_sqlstate("22012");
+      omitted.set_reason("division by zero");
+    }
+    return record;
   }
 
   ModelTable& table_;
@@ -327,6 +357,27 @@ TEST_F(ContentTest, BeginsATopicWithTheRowsThatExist) {
   world.start();
   settle([&] { return content.reports.size() > 2; });
   EXPECT_EQ(count("r"), 10u) << "once";
+}
+
+TEST_F(ContentTest, LeavesOutRowsOfWhichNothingCanBeSent) {
+  table.fill(10);
+  content.unreadable = {4, 6};
+  settle([&] { return content.state() == "done"; });
+  EXPECT_EQ(count("r"), 8U);
+  ASSERT_FALSE(world.source.parked.empty());
+  EXPECT_EQ(world.source.parked[0].column, "key");
+  EXPECT_THAT(world.source.parked[0].reason, ::testing::HasSubstr("rows that exist: division by zero (22012)"));
+}
+
+TEST_F(ContentTest, TellsOfValuesThatWereTooLargeToBeRead) {
+  table.fill(10);
+  content.too_large = {4};
+  settle([&] { return content.state() == "done"; });
+  EXPECT_EQ(count("r"), 10U);
+  ASSERT_EQ(world.source.parked.size(), 1U);
+  EXPECT_EQ(world.source.parked[0].column, "c3");
+  EXPECT_EQ(world.source.parked[0].reason, "a value of 2000000 bytes");
+  EXPECT_EQ(world.source.parked[0].key, key_bytes(4));
 }
 
 TEST_F(ContentTest, LeavesATableAloneWhoseSettingSaysSo) {

@@ -200,7 +200,9 @@ class ModelTopicAdmin final : public TopicAdmin {
       partitions.resize(kind == TopicKind::data ? static_cast<size_t>(kafka_.table_partitions) : 1);
     return {static_cast<int>(partitions.size())};
   }
-  std::optional<std::vector<int64_t>> ends(const std::string& topic) override {
+  std::set<std::string> expected;
+  std::optional<std::vector<int64_t>> ends(const std::string& topic, bool was_there) override {
+    if (was_there) expected.insert(topic);
     const auto found = kafka_.topics.find(topic);
     if (found == kafka_.topics.end()) return std::nullopt;
     std::vector<int64_t> ends;

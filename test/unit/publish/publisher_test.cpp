@@ -541,6 +541,85 @@ TEST(Publisher, GivesANumberOnceAtAPositionThatIsAdoptedAgain) {
   EXPECT_EQ(adopted(Lsn(150)), 0u);
 }
 
+// The decoder has cut the prefix: neither it nor what is left of the key is one.
+TEST(Publisher, ParksAMessageWhosePrefixIsTooLong) {
+  World world;
+  world.settings.message_prefixes = {"orders"};
+  world.start();
+  StreamBuilder stream;
+  SourceUnit unit;
+  unit.xid = 5;
+  unit.end = Lsn(200);
+  stream.begin(5, 195, 1, 200);
+  v1::Record record;
+  record.mutable_message()->set_transactional(true);
+  record.mutable_message()->set_prefix("orders:" + std::string(100, 'k'));
+  record.mutable_message()->set_prefix_bytes(300'000'000);
+  record.mutable_message()->set_content("content");
+  stream.add(record);
+  stream.commit(200);
+  unit.frames = stream.frames();
+  world.log.units.push_back(std::move(unit));
+  world.run();
+  const auto records = world.kafka.read("shop.message.orders", 0);
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_FALSE(records[0].has_key);
+  EXPECT_EQ(records[0].value, "");
+  ASSERT_EQ(world.source.parked.size(), 1u);
+  EXPECT_THAT(world.source.parked[0].reason, HasSubstr("a prefix of 300000000 bytes"));
+}
+
+// A row filter that raises on a row leaves nothing of it.
+TEST(Publisher, PublishesWithoutAKeyWhatARowFilterRaisesOn) {
+  const auto world_with = [](bool whole) {
+    auto world = std::make_unique<World>();
+    StreamBuilder stream;
+    SourceUnit unit;
+    unit.xid = 5;
+    unit.end = Lsn(200);
+    stream.begin(5, 195, 1, 200);
+    stream.relation(1);
+    v1::Record record;
+    record.mutable_insert()->set_relation(1);
+    for (uint32_t number = 1; number <= (whole ? 3u : 1u); ++number) {
+      v1::Omitted& omitted = *record.mutable_insert()->mutable_after_gaps()->add_omitted();
+      omitted.set_number(number);
+      omitted.set_sqlstate("22012");
+      omitted.set_reason("division by zero");
+    }
+    if (!whole) record.mutable_insert()->set_after(std::string(RowBuilder().integer(2, 7)));
+    stream.add(record);
+    stream.insert(1, RowBuilder().integer(1, 8));
+    stream.commit(200);
+    unit.frames = stream.frames();
+    world->log.units.push_back(std::move(unit));
+    return world;
+  };
+  const auto world = world_with(true);
+  world->run();
+  const auto records = world->kafka.read("shop.public.t1", 0);
+  ASSERT_FALSE(records.empty());
+  EXPECT_FALSE(records[0].has_key);
+  topic::v1::Row row;
+  ASSERT_TRUE(row.ParseFromString(records[0].value));
+  EXPECT_EQ(row.omitted_after_size(), 3);
+  ASSERT_EQ(world->source.parked.size(), 1u);
+  EXPECT_EQ(world->source.parked[0].column, "key");
+  EXPECT_EQ(world->source.parked[0].number, 1u);
+  EXPECT_EQ(world->source.parked[0].reason, "division by zero (22012)");
+  EXPECT_EQ(world_with(false)->stopped_by(), "key_unreadable");
+}
+
+TEST(Publisher, ExpectsTheTopicsThatItHasWrittenTo) {
+  World world;
+  world.insert(5, 200, {1});
+  world.run();
+  EXPECT_TRUE(world.topics.expected.empty()) << "at the first start nobody waits for what is not there";
+  world.start();
+  world.run();
+  EXPECT_EQ(world.topics.expected, (std::set<std::string>{"shop.public.t1", "shop.transaction"}));
+}
+
 // Everything random: sizes, failures of every call before and after it has had its effect, kills, slots that forget.
 TEST(Publisher, IsExactUnderRandomFailures) {
   for_each_seed([](uint64_t seed) {
