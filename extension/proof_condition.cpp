@@ -1,9 +1,7 @@
 #include "extension/proof_condition.hpp"
 
 extern "C" {
-#include <catalog/pg_operator.h>
 #include <utils/jsonb.h>
-#include <utils/typcache.h>
 }
 
 #include "extension/proof_shape.hpp"
@@ -21,17 +19,6 @@ const char* bucket_condition(const Copy* copy, int buckets, const int64* chosen,
 namespace {
 
 constexpr int keys_max = 10'000;
-
-const char* equality(Oid type) {
-  const Oid operation = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
-  if (!OidIsValid(operation)) return nullptr;
-  HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operation));
-  auto* form = reinterpret_cast<Form_pg_operator>(GETSTRUCT(tuple));
-  const char* name =
-      psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)), NameStr(form->oprname));
-  ReleaseSysCache(tuple);
-  return name;
-}
 
 [[noreturn]] void refuse_keys(const char* why) {
   ereport(

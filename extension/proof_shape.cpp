@@ -1,5 +1,10 @@
 #include "extension/proof_shape.hpp"
 
+extern "C" {
+#include <catalog/pg_operator.h>
+#include <utils/typcache.h>
+}
+
 #include "extension/rewrite.hpp"
 #include "extension/text.hpp"
 
@@ -57,6 +62,17 @@ const char* key_record(const Shape& shape) {
 
 const char* bucket_of(const Shape& shape, int buckets) {
   return psprintf("(hash_record_extended(%s, 0) & %d)", key_record(shape), buckets - 1);
+}
+
+const char* equality(Oid type) {
+  const Oid operation = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+  if (!OidIsValid(operation)) return nullptr;
+  HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operation));
+  auto* form = reinterpret_cast<Form_pg_operator>(GETSTRUCT(tuple));
+  const char* name =
+      psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)), NameStr(form->oprname));
+  ReleaseSysCache(tuple);
+  return name;
 }
 
 }  // namespace anabranch

@@ -36,6 +36,9 @@ const char* bucket_of(const Shape& shape, int buckets);
 /// The key, over c1, c2, ..., as a record that can be hashed.
 const char* key_record(const Shape& shape);
 
+/// The type's equality, as an operator with its schema; nullptr: it has none.
+const char* equality(Oid type);
+
 bool is_one_of(Oid type, std::initializer_list<Oid> types);
 
 }  // namespace anabranch

@@ -5,6 +5,7 @@ extern "C" {
 #include <parser/analyze.h>
 #include <parser/parser.h>
 #include <utils/ruleutils.h>
+#include <utils/typcache.h>
 }
 
 #include "extension/apply.hpp"
@@ -152,29 +153,84 @@ const char* counter_differs(Oid type, const char* e, const char* a) {
   return psprintf("%s <> %s", e, a);
 }
 
-// Both sides of each group in one row: e1, e2, ... and a1, a2, ..., in how many rows (expected, kept), and the key as
-// c1, ...
-const char* grouped_pairs(const Shape& shape, const char* expected, const char* kept, const ProofScope& scope) {
-  Text outputs, keys, differs;
+// One side of each group in one row: its columns under a prefix, and in how many rows it was. `is_unique`: in one.
+const char* one_side(const Shape& shape, const char* rows, const char* prefix, const char* times, bool is_unique,
+                     const char* condition) {
+  Text outputs, keys;
+  for (int i = 0; i < shape.state->natts; i++) {
+    const int n = i + 1;
+    if (is_key(shape, i)) add(keys, ", ", "c%d", n);
+    add(outputs, ", ", is_unique || is_key(shape, i) ? "c%d AS %s%d" : "max(c%d) AS %s%d", n, prefix, n);
+  }
+  return psprintf("(SELECT %s, %s AS %s FROM %s AS rows%s%s%s)", outputs.c_str(), is_unique ? "1::bigint" : "count(*)",
+                  times, rows, condition, is_unique ? "" : " GROUP BY ", is_unique ? "" : keys.c_str());
+}
+
+// The condition that a key of both sides is the same, where a hash join can look for it; nullptr: it cannot.
+const char* hashed_equality(const Shape& shape) {
+  Text same;
+  for (int i = 0; i < shape.state->natts; i++) {
+    if (!is_key(shape, i)) continue;
+    const Oid type = TupleDescAttr(shape.state, i)->atttypid;
+    const Oid operation = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+    if (!OidIsValid(operation) || !op_hashjoinable(operation, type)) return nullptr;
+    add(same, " AND ", "e%d %s a%d", i + 1, equality(type), i + 1);
+  }
+  return same.empty() ? nullptr : same.c_str();
+}
+
+// Both sides of each group in one row, as GROUP BY matches them.
+const char* groups_by_grouping(const Shape& shape, const char* expected, const char* kept, const char* condition) {
+  Text outputs_e, outputs_a, keys;
   for (int i = 0; i < shape.state->natts; i++) {
     const int n = i + 1;
     if (is_key(shape, i)) {
       add(keys, ", ", "c%d", n);
-      add(outputs, ", ", "c%d AS e%d, c%d AS a%d", n, n, n, n);
-      continue;
+      add(outputs_e, ", ", "c%d AS e%d", n, n);
+      add(outputs_a, ", ", "c%d AS a%d", n, n);
+    } else {
+      add(outputs_e, ", ", "max(c%d) FILTER (WHERE side = 1) AS e%d", n, n);
+      add(outputs_a, ", ", "max(c%d) FILTER (WHERE side = 2) AS a%d", n, n);
     }
-    add(outputs, ", ", "max(c%d) FILTER (WHERE side = 1) AS e%d, max(c%d) FILTER (WHERE side = 2) AS a%d", n, n, n, n);
-    add(differs, " OR ", "%s",
-        counter_differs(TupleDescAttr(shape.state, i)->atttypid, psprintf("e%d", n), psprintf("a%d", n)));
   }
-  const char* columns = numbered("c", shape.state->natts);
   return psprintf(
-      "(SELECT *, expected <> 1 OR kept <> 1 OR (%1$s) AS differs FROM (SELECT %2$s, count(*) FILTER (WHERE side = 1) "
-      "AS "
-      "expected, count(*) FILTER (WHERE side = 2) AS kept FROM (SELECT 1 AS side, %3$s FROM %4$s AS expected%6$s UNION "
-      "ALL "
-      "SELECT 2, %3$s FROM %5$s AS kept%6$s) AS side GROUP BY %7$s) AS pair)",
-      differs.c_str(), outputs.c_str(), columns, expected, kept, where(scope), keys.c_str());
+      "SELECT %1$s, %2$s, count(*) FILTER (WHERE side = 1) AS expected, count(*) FILTER (WHERE side = 2) AS kept FROM "
+      "(SELECT 1 AS "
+      "side, %3$s FROM %4$s AS expected%6$s UNION ALL SELECT 2, %3$s FROM %5$s AS kept%6$s) AS side GROUP BY %7$s",
+      outputs_e.c_str(), outputs_a.c_str(), numbered("c", shape.state->natts), expected, kept, condition, keys.c_str());
+}
+
+// The same by a join, which adds a third of that to the fold; but it matches no NULL: groups with one, few as a rule,
+// are matched as above. `is_unique`: no group stands twice in `expected`.
+const char* groups_by_join(const Shape& shape, const char* expected, const char* kept, const ProofScope& scope,
+                           bool is_unique) {
+  const char* same = hashed_equality(shape);
+  if (same == nullptr) return groups_by_grouping(shape, expected, kept, where(scope));
+  Text nulls;
+  for (int i = 0; i < shape.state->natts; i++)
+    if (is_key(shape, i)) add(nulls, " OR ", "c%d IS NULL", i + 1);
+  const char* more = scope.condition == nullptr ? "" : psprintf(" AND %s", scope.condition);
+  const char* without_null = psprintf(" WHERE NOT (%s)%s", nulls.c_str(), more);
+  return psprintf(
+      "SELECT %s, %s, coalesce(expected, 0) AS expected, coalesce(kept, 0) AS kept FROM %s AS e FULL JOIN %s AS a ON "
+      "%s "
+      "UNION ALL %s",
+      numbered("e", shape.state->natts), numbered("a", shape.state->natts),
+      one_side(shape, expected, "e", "expected", is_unique, without_null),
+      one_side(shape, kept, "a", "kept", false, without_null), same,
+      groups_by_grouping(shape, expected, kept, psprintf(" WHERE (%s)%s", nulls.c_str(), more)));
+}
+
+// Both sides of each group in one row: e1, e2, ... and a1, a2, ..., in how many rows (expected, kept), and whether they
+// differ.
+const char* grouped_pairs(const Shape& shape, const char* expected, const char* kept, const ProofScope& scope) {
+  Text differs;
+  for (int i = 0; i < shape.state->natts; i++)
+    if (!is_key(shape, i))
+      add(differs, " OR ", "%s",
+          counter_differs(TupleDescAttr(shape.state, i)->atttypid, psprintf("e%d", i + 1), psprintf("a%d", i + 1)));
+  return psprintf("(SELECT *, expected <> 1 OR kept <> 1 OR (%s) AS differs FROM (%s) AS pair)", differs.c_str(),
+                  groups_by_join(shape, expected, kept, scope, !OidIsValid(scope.expected_state)));
 }
 
 // Whether reading and printing a value of the type gives the same image again.
