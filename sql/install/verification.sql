@@ -300,6 +300,10 @@ BEGIN
   IF current_setting('transaction_isolation') <> 'repeatable read' THEN
     RAISE EXCEPTION 'a proof needs isolation level REPEATABLE READ' USING ERRCODE = 'active_sql_transaction';
   END IF;
+  -- After the snapshot: every transaction that it shows ends at or before here. And before we write ourselves: what is not
+  -- flushed is not decoded.
+  begin_proof.snapshot := pg_current_snapshot();
+  begin_proof.inserted := pg_current_wal_insert_lsn();
   FOR leaf IN
     SELECT l FROM anabranch.definition_source AS s, anabranch.leaves(s.relation) AS l WHERE s.copy = the_copy
   LOOP
@@ -316,9 +320,6 @@ BEGIN
   UPDATE anabranch.verification AS v
   SET live_since = (SELECT p.live_since FROM anabranch.progress AS p WHERE p.copy = the_copy)
   WHERE v.run = begin_proof.run;
-  begin_proof.snapshot := pg_current_snapshot();
-  -- After the snapshot: every transaction that it shows ends at or before here.
-  begin_proof.inserted := pg_current_wal_insert_lsn();
 END
 $$;
 COMMENT ON FUNCTION anabranch.begin_proof(bigint) IS
