@@ -205,7 +205,7 @@ class RdkafkaProducer final : public TransactionProducer {
                          {"queue.buffering.max.messages", "50000"},
                          {"queue.buffering.max.kbytes", queue_kbytes_for(access.properties)},
                          {"socket.nagle.disable", "true"},
-                         {"reconnect.backoff.max.ms", "1000"}})
+                         {"reconnect.backoff.max.ms", "250"}})
       options.properties.emplace(name, value);
     options.ours = {{"client.id", "anabranch"},
                     {"transactional.id", access.transactional_id},
