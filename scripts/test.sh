@@ -7,7 +7,7 @@
 #   regress    pgTAP and regression tests under pg_regress, and transactions interleaved step by step
 #   unit       GoogleTest
 #   sanitize   the same under ASan, UBSan and TSan, and each fuzzer for FUZZ_SECONDS
-#   e2e        a real cluster, a real sidecar, faults injected (test/e2e)
+#   e2e        a real cluster, a real sidecar, faults injected (test/e2e); with CI set, what fails is repeated once, alone
 #
 # Everything runs on a private copy of the server in a directory that is removed at the end, however it ends.
 set -euo pipefail
@@ -115,7 +115,7 @@ sanitize_steps() {
 }
 e2e_steps() {
   echo "end to end:"
-  run_job test/e2e/run --private "$private" > >(tee "$private/e2e.log") || true
+  run_job test/e2e/run ${CI:+--repeat} --private "$private" > >(tee "$private/e2e.log") || true
   read -r ok not_ok < <(summary_counts < "$private/e2e.log")
   [ "$((ok + not_ok))" != 0 ] || not_ok=1
   passed=$((passed + ok))

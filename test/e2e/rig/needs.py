@@ -15,7 +15,7 @@ def needs(seconds=0, servers=None, alone=False):
 
 class Test:
     def __init__(self, name, function):
-        self.name, self.function = name, function
+        self.name, self.function, self.repeated = name, function, False
         self.parameters = inspect.signature(function).parameters.keys()
         told = getattr(function, "needs", {})
         self.seconds, self.alone = told.get("seconds", 0), told.get("alone", False)
