@@ -5,6 +5,7 @@ first), and removes it at its end.
 """
 import contextlib
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ def cluster_script(*arguments):
 @contextlib.contextmanager
 def rigs():
     """A function rig(name, setting=value...) that makes a cluster; the directory is removed at the end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that what was started ends, too
     directory = cluster_script("private_directory")
     try:
         pg_config = cluster_script("private_server", directory)

@@ -15,7 +15,6 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from common import ROOT, cpu_seconds
 
-PARTITIONS = 6
 PATIENCE_SECONDS = 900
 # Rows of "item" have about 200 bytes, as stored, without their header. What compresses well is not in them.
 TABLES = """CREATE TABLE item (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer int NOT NULL, amount numeric(12, 2) NOT NULL,
@@ -63,11 +62,11 @@ class Anabranch(Stream):
     """`without_transactions`: the library that takes them out of the program, for comparison; None: as it is."""
     name = "anabranch"
 
-    def __init__(self, rig, kafka, without_transactions=None):
+    def __init__(self, rig, kafka, partitions, without_transactions=None):
         super().__init__(rig, "anabranch_app")
         self.prefix = f"bench_{pathlib.Path(rig.log_path).name.partition('.')[0]}"
         self.config = pathlib.Path(f"{rig.log_path}.toml")
-        self.config.write_text(f'log = "kafka"\n[kafka]\nbrokers = "{kafka.bootstrap}"\nprefix = "{self.prefix}"\npartitions = {PARTITIONS}\n')
+        self.config.write_text(f'log = "kafka"\n[kafka]\nbrokers = "{kafka.bootstrap}"\nprefix = "{self.prefix}"\npartitions = {partitions}\n')
         rig.command("-c", str(self.config), "init")
         rig.sql("ALTER PUBLICATION anabranch ADD TABLE item, mark")
         rig.sidecar.arguments = ["-c", str(self.config), "--only", "publish"]
@@ -101,14 +100,18 @@ class Debezium(Stream):
     """Its worker runs from the first start to the end, so that Java stays warm; stop() stops the connector in it."""
     name = "Debezium"
 
-    def __init__(self, rig, kafka):
-        super().__init__(rig, "debezium")
-        self.directory = pathlib.Path(rig.directory, "debezium")
-        done = self._script("start", "--bootstrap", kafka.bootstrap, "--tables", "public.item,public.mark", "--database",
-                            f"host=127.0.0.1,port={rig.cluster.port},user=postgres,dbname={rig.dbname}")
+    def __init__(self, rig, kafka, partitions, exactly_once=False):
+        self.prefix = "debezium_once" if exactly_once else "debezium"
+        super().__init__(rig, self.prefix)
+        if exactly_once:
+            self.name = "Debezium, exactly once"
+        self.directory = pathlib.Path(rig.directory, self.prefix)
+        done = self._script("start", "--name", self.prefix, "--bootstrap", kafka.bootstrap, "--tables", "public.item,public.mark", "--database",
+                            f"host=127.0.0.1,port={rig.cluster.port},user=postgres,dbname={rig.dbname}",
+                            "--property", f"topic.creation.default.partitions={partitions}", *["--exactly-once"] * exactly_once)
         self._pid = int(done.strip())
         listener = re.search(r"^listeners=(.*)", (self.directory / "worker.properties").read_text(), re.M)[1]
-        self._url = f"{listener}/connectors/debezium"
+        self._url = f"{listener}/connectors/{self.prefix}"
 
     def _script(self, command, *arguments):
         return subprocess.run([ROOT / "bench" / "peers" / "debezium.sh", command, self.directory, *arguments], check=True, text=True,
@@ -135,7 +138,7 @@ class Debezium(Stream):
         return self._pid
 
     def topic(self, table):
-        return f"debezium.public.{table}"
+        return f"{self.prefix}.public.{table}"
 
 
 # --- What is sent ---------------------------------------------------------------------------------------------------

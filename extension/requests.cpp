@@ -62,6 +62,18 @@ List* run_for(Oid copy, const char* function, const char* more = "") {
   return found;
 }
 
+// The whole of a function name(copy regclass, ...) that has no answer: `function` of the catalog does it, and the sidecar
+// is told `word`. Returns the copy.
+Oid carry_out(FunctionCallInfo fcinfo, const char* name, const char* function, const char* word,
+              const char* more = "") {
+  refuse_nulls(fcinfo, name);
+  const Oid copy = PG_GETARG_OID(0);
+  require_control(copy);
+  run_for(copy, function, more);
+  tell_sidecar(word);
+  return copy;
+}
+
 struct Answer {
   Datum value;
   bool is_null;
@@ -122,21 +134,13 @@ using namespace anabranch;
 
 // drop_aggregate_table(copy regclass) -> void
 Datum anabranch_drop_aggregate_table(PG_FUNCTION_ARGS) {
-  refuse_nulls(fcinfo, "drop_aggregate_table");
-  const Oid copy = PG_GETARG_OID(0);
-  require_control(copy);
-  run_for(copy, "SELECT anabranch.carry_out_drop");
-  tell_sidecar("drop");
+  carry_out(fcinfo, "drop_aggregate_table", "SELECT anabranch.carry_out_drop", "drop");
   PG_RETURN_VOID();
 }
 
 // pause(copy regclass) -> void
 Datum anabranch_pause(PG_FUNCTION_ARGS) {
-  refuse_nulls(fcinfo, "pause");
-  const Oid copy = PG_GETARG_OID(0);
-  require_control(copy);
-  run_for(copy, "SELECT anabranch.carry_out_pause");
-  tell_sidecar("pause");
+  carry_out(fcinfo, "pause", "SELECT anabranch.carry_out_pause", "pause");
   PG_RETURN_VOID();
 }
 
@@ -144,15 +148,11 @@ Datum anabranch_pause(PG_FUNCTION_ARGS) {
 //
 // Sees to the publication as well: a dump does not say that it has anabranch's own table.
 Datum anabranch_resume(PG_FUNCTION_ARGS) {
-  refuse_nulls(fcinfo, "resume");
-  const Oid copy = PG_GETARG_OID(0);
-  require_control(copy);
-  run_for(copy, "SELECT anabranch.carry_out_resume");
+  const Oid copy = carry_out(fcinfo, "resume", "SELECT anabranch.carry_out_resume", "resume");
   ListCell* cell;
   foreach (cell, run_for(copy, "SELECT relation FROM anabranch.relations_of")) publish_table(lfirst_oid(cell));
   // The columns may have other numbers now; a session that has applied to the copy remembers the old ones.
   CacheInvalidateRelcacheByRelid(copy);
-  tell_sidecar("resume");
   PG_RETURN_VOID();
 }
 
@@ -222,19 +222,13 @@ Datum anabranch_on_partition_removed(PG_FUNCTION_ARGS) {
 
 // swap(copy regclass) -> void
 Datum anabranch_swap(PG_FUNCTION_ARGS) {
-  refuse_nulls(fcinfo, "swap");
-  require_control(PG_GETARG_OID(0));
-  run_for(PG_GETARG_OID(0), "SELECT anabranch.carry_out_swap_request", ", 'alter'");
-  tell_sidecar("swap");
+  carry_out(fcinfo, "swap", "SELECT anabranch.carry_out_swap_request", "swap", ", 'alter'");
   PG_RETURN_VOID();
 }
 
 // swap_back(copy regclass) -> void
 Datum anabranch_swap_back(PG_FUNCTION_ARGS) {
-  refuse_nulls(fcinfo, "swap_back");
-  require_control(PG_GETARG_OID(0));
-  run_for(PG_GETARG_OID(0), "SELECT anabranch.carry_out_swap_request", ", 'former'");
-  tell_sidecar("swap");
+  carry_out(fcinfo, "swap_back", "SELECT anabranch.carry_out_swap_request", "swap", ", 'former'");
   PG_RETURN_VOID();
 }
 

@@ -2,16 +2,18 @@
 # Debezium's PostgreSQL connector in Kafka Connect, as its users run it, to be measured beside ours on the same broker:
 #
 #   bench/peers/debezium.sh start DIR --bootstrap ADDRESSES --database host=H,port=P,user=U,dbname=D --tables S.T[,S.T...]
-#                           [--property NAME=VALUE]... [--worker-property NAME=VALUE]...
-#                                            waits until it streams; topics are debezium.SCHEMA.TABLE; prints its pid
+#                           [--name NAME] [--exactly-once] [--property NAME=VALUE]... [--worker-property NAME=VALUE]...
+#                                            waits until it streams; topics are NAME.SCHEMA.TABLE; prints its pid
 #   bench/peers/debezium.sh stop|kill|destroy DIR
 #
-# Decoding is pgoutput's, since that is what Debezium's documentation recommends. Delivery is at least once (the worker
-# is a standalone one): exactly once costs it more. It is tuned for throughput and for latency at once, beyond its
+# NAME (default: debezium) is the connector's, its slot's and its publication's, too. Decoding is pgoutput's, since that is what
+# Debezium's documentation recommends. Delivery is at least once, by a standalone worker; with --exactly-once it is as Debezium's
+# page on exactly-once delivery says, by a distributed worker, the only kind that has it, in a Kafka transaction for each batch that
+# the connector hands out (transaction.boundary=poll). It is tuned for throughput and for latency at once, beyond its
 # defaults, where that is harmless: it asks the queue every 10 ms instead of 500, its batches and queue are four times as
 # large, its producer waits 5 ms for fuller batches and compresses with lz4, its converter writes JSON without the schema
-# in each record. What was there before the start is not copied (snapshot.mode=no_data), and its slot and publication,
-# both named "debezium", stay when it is destroyed. The heap is 1 GB: DEBEZIUM_JAVA_OPTIONS for another. Let it run warm before measuring: the first
+# in each record. What was there before the start is not copied (snapshot.mode=no_data), and its slot and publication
+# stay when it is destroyed. The heap is 1 GB: DEBEZIUM_JAVA_OPTIONS for another. Let it run warm before measuring: the first
 # 100,000 rows cost it three times as much as later ones. The server has to listen on TCP: the driver knows no other way.
 # Exit codes: as of scripts/kafka.sh; 69: cannot be had here.
 set -euo pipefail
@@ -22,19 +24,21 @@ source "$here/../../scripts/background.sh"
 readonly START_SECONDS=120
 
 say() { printf 'debezium.sh: %s\n' "$*" >&2; }
-usage() { sed -n '2,18s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,21s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 # One field of "host=H,port=P,...".
 field() { sed -n "s/^\(.*,\)\{0,1\}$2=\([^,]*\).*$/\2/p" <<< "$1"; } # LIST NAME
 
 configure() { # DIR [OPTION]...
-  local directory=$1 bootstrap='' database='' tables='' properties=() worker=()
+  local directory=$1 bootstrap='' database='' tables='' name=debezium exactly_once=false properties=() worker=()
   shift
   while [ $# -gt 0 ]; do
     case $1 in
       --bootstrap) bootstrap=${2:?}; shift 2 ;;
       --database) database=${2:?}; shift 2 ;;
       --tables) tables=${2:?}; shift 2 ;;
+      --name) name=${2:?}; shift 2 ;;
+      --exactly-once) exactly_once=true; shift ;;
       --property) properties+=("${2:?}"); shift 2 ;;
       --worker-property) worker+=("${2:?}"); shift 2 ;;
       *) say "unknown option \"$1\""; return 2 ;;
@@ -53,13 +57,27 @@ configure() { # DIR [OPTION]...
     echo "key.converter.schemas.enable=false"
     echo "value.converter=org.apache.kafka.connect.json.JsonConverter"
     echo "value.converter.schemas.enable=false"
-    echo "offset.storage.file.filename=$directory/offsets"
-    echo "offset.flush.interval.ms=1000"
     echo "connector.client.config.override.policy=All"
+    if "$exactly_once"; then
+      echo "group.id=$name"
+      echo "exactly.once.source.support=enabled"
+      local topic
+      for topic in config offset status; do
+        echo "$topic.storage.topic=$name.connect.$topic"
+        echo "$topic.storage.replication.factor=1"
+      done
+    else
+      echo "offset.storage.file.filename=$directory/offsets"
+      echo "offset.flush.interval.ms=1000"
+    fi
     [ ${#worker[@]} = 0 ] || printf '%s\n' "${worker[@]}"
   } > "$directory/worker.properties"
   {
-    echo "name=debezium"
+    echo "name=$name"
+    if "$exactly_once"; then
+      echo "exactly.once.support=required"
+      echo "transaction.boundary=poll"
+    fi
     echo "connector.class=io.debezium.connector.postgresql.PostgresConnector"
     echo "tasks.max=1"
     echo "plugin.name=pgoutput"
@@ -68,10 +86,10 @@ configure() { # DIR [OPTION]...
     echo "database.user=$(field "$database" user)"
     echo "database.password=$(field "$database" password)"
     echo "database.dbname=$(field "$database" dbname)"
-    echo "topic.prefix=debezium"
+    echo "topic.prefix=$name"
     echo "table.include.list=$tables"
-    echo "slot.name=debezium"
-    echo "publication.name=debezium"
+    echo "slot.name=$name"
+    echo "publication.name=$name"
     echo "publication.autocreate.mode=filtered"
     echo "snapshot.mode=no_data"
     echo "topic.creation.default.replication.factor=-1"
@@ -91,8 +109,20 @@ configure() { # DIR [OPTION]...
 streams() { tail -c "+$(($2 + 1))" "$1" | grep 'Starting streaming' > /dev/null; } # LOG BYTES
 has_decided() { streams "$@" || tail -c "+$(($2 + 1))" "$1" | grep 'Task is being killed' > /dev/null; } # LOG BYTES
 
+listens() { curl -sf -o "$1" "$2/connectors"; } # FILE URL
+
+# A distributed worker has no connector until it is told of one. Exactly once is possible only once the worker leads its group.
+submit() { # DIR
+  local directory=$1 url
+  url=$(sed -n 's/^listeners=//p' "$directory/worker.properties")
+  sed -n 's/["\\]/\\&/g; s/^\([^=]*\)=\(.*\)/"\1": "\2"/p' "$directory/connector.properties" | paste -sd, | sed 's/.*/{&}/' > "$directory/connector.json"
+  wait_for_process $START_SECONDS "$directory/pid" "$directory/connector.properties" listens "$directory/answer" "$url" &&
+    curl -sS -f --retry 30 --retry-delay 1 --retry-all-errors -o "$directory/answer" -X PUT -H 'Content-Type: application/json' \
+      --data "@$directory/connector.json" "$url/connectors/$(sed -n 's/^name=//p' "$directory/connector.properties")/config"
+}
+
 start() { # DIR [OPTION]...
-  local directory=$1 jars began
+  local directory=$1 jars began worker=ConnectStandalone
   jars=$("$here/../../scripts/fetch-jars.sh" "$here/debezium-jars.txt") || return
   if [ ! -e "$directory/connector.properties" ]; then
     configure "$@" || return
@@ -102,11 +132,13 @@ start() { # DIR [OPTION]...
   fi
   touch "$directory/log"
   began=$(wc -c < "$directory/log")
+  ! grep '^exactly.once.support=' "$directory/connector.properties" > /dev/null || worker=ConnectDistributed
   if ! process_of "$directory/pid" "$directory/connector.properties" > /dev/null; then
     # shellcheck disable=SC2086  # options are words
     start_process "$directory/pid" "$directory/log" java -Xms256m -Xmx1g ${DEBEZIUM_JAVA_OPTIONS:-} \
       -Dlog4j.configuration="file:$directory/log4j.properties" -cp "$jars/*" \
-      org.apache.kafka.connect.cli.ConnectStandalone "$directory/worker.properties" "$directory/connector.properties"
+      "org.apache.kafka.connect.cli.$worker" "$directory/worker.properties" "$directory/connector.properties"
+    [ "$worker" = ConnectStandalone ] || submit "$directory" || say "the worker in \"$directory\" takes no connector"
     if ! wait_for_process $START_SECONDS "$directory/pid" "$directory/connector.properties" has_decided "$directory/log" "$began" ||
       ! streams "$directory/log" "$began"; then
       tail -n 30 "$directory/log" >&2
