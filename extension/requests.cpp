@@ -62,8 +62,8 @@ List* run_for(Oid copy, const char* function, const char* more = "") {
   return found;
 }
 
-// The whole of a function name(copy regclass, ...) that has no answer: `function` of the catalog does it, and the sidecar
-// is told `word`. Returns the copy.
+// The whole of a function name(copy regclass, ...) that has no answer: `function` of the catalog does it, and the
+// sidecar is told `word`. Returns the copy.
 Oid carry_out(FunctionCallInfo fcinfo, const char* name, const char* function, const char* word,
               const char* more = "") {
   refuse_nulls(fcinfo, name);
