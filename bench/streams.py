@@ -73,6 +73,7 @@ class Anabranch(Stream):
         if without_transactions is not None:
             self.name = "without transactions"
             rig.sidecar.environment["LD_PRELOAD"] = str(without_transactions)
+            rig.sidecar.environment["WITHOUT_TRANSACTIONS_MARKS"] = f"{rig.log_path}.marks"
 
     def start(self):
         self.rig.sidecar.start()
