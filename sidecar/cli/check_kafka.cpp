@@ -100,7 +100,7 @@ void examine_start(const Settings& settings, KafkaAccess access, std::vector<Fin
     facts.instance = run.kafka->instance;
     facts.source = source.facts(facts.stored.progress ? facts.stored.progress->timeline : 0);
     StartupDecision decision = decide_startup(facts);
-    while (!still_about(decision, facts.stored, *store, run.source)) {
+    while (!still_stands(decision, facts.stored, *store, run.source)) {
       facts.stored = store->read(run.source, ProgressStore::Reach::readable);
       facts.source = source.facts(facts.stored.progress ? facts.stored.progress->timeline : 0);
       decision = decide_startup(facts);

@@ -173,7 +173,7 @@ void Publisher::Impl::judge_before_init() {
   };
   StartupDecision decision = decide();
   // Each time somebody has renewed the witness meanwhile, who does so once a minute.
-  while (!still_about(decision, facts.stored, parts.progress, settings.source)) decision = decide();
+  while (!still_stands(decision, facts.stored, parts.progress, settings.source)) decision = decide();
   if (!decision.may_go_on()) throw PublishStopped(reason_name(decision.reason), decision.message);
   if (has_committed && progress && progress->run_id != run_id)
     throw PublishStopped("fenced", fmt::format("another process publishes this source now, up to {}, this one ends",
@@ -207,7 +207,7 @@ void Publisher::Impl::recover() {
     facts.source = parts.source.facts(facts.stored.progress ? facts.stored.progress->timeline : 0);
     decision = decide_startup(facts);
   }
-  if (!still_about(decision, facts.stored, parts.progress, settings.source))
+  if (!still_stands(decision, facts.stored, parts.progress, settings.source))
     throw PublishStopped("fenced", "another process publishes this source now, this one ends");
   if (!decision.may_go_on()) throw PublishStopped(reason_name(decision.reason), decision.message);
 
@@ -329,7 +329,9 @@ void Publisher::Impl::renew_witness() {
   try {
     const auto renewed = parts.source.renew_witness(recorded, witnesses.fresh);
     if (!renewed) {
-      log_warning("another process has renewed the witness of this source", {{"source", settings.source}});
+      // Perhaps it has replaced us. What it found is for it to renew, and for us once we have fenced it.
+      log_warning("another process has renewed the witness, it stays as it is until publishing starts anew",
+                  {{"source", settings.source}});
       return;
     }
     witnesses = {recorded, *renewed};

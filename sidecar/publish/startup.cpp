@@ -85,11 +85,12 @@ std::optional<StartupDecision> judge_witness(const Progress& progress, const Sou
   if (progress.witness.empty() || source.witnesses.have(progress.witness)) return std::nullopt;
   return stop(
       Reason::other_history,
-      fmt::format("this server's data is a copy from before {}, a clone or an older backup, that has gone its own way "
-                  "since: its database lacks the witness that stands in the topics with that position. If the original "
-                  "is the one: stop this one, or give it a kafka.prefix of its own. If this one is: stop the original; "
-                  "{}",
-                  progress.lsn.to_string(), adopt_remedy));
+      fmt::format(
+          "the topics hold a witness of {} that this server's database does not have: its data is a copy of an "
+          "earlier moment, a clone or an older backup, that has gone its own way since, or \"anabranch adopt\" "
+          "has made another server the one. If so: stop this one, or give it a kafka.prefix of its own. If this "
+          "is the one now: stop the other; {}",
+          progress.lsn.to_string(), adopt_remedy));
 }
 
 std::optional<StartupDecision> judge_topics(const StartupFacts& facts) {

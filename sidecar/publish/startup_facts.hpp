@@ -12,10 +12,10 @@ namespace anabranch {
 // are left to the caller. Throws ProducerError.
 StartupFacts facts_of_topics(StoredProgress stored, TopicAdmin& topics, const TopicNames& names);
 
-// Whether the progress topic still holds the witness that was judged by `decision`, or the decision is about none. A
-// publisher that runs renews it, and its database's with it: who has read the one before and the other after that sees
-// Reason::other_history where there is none. Throws as ProgressStore::read().
-bool still_about(const StartupDecision& decision, const StoredProgress& judged, ProgressStore& store,
-                 const std::string& source);
+// False for Reason::other_history where the progress topic holds another witness now than the one that was judged: a
+// publisher that runs has renewed it, and its database's with it, between the reading of the one and of the other. Then
+// both are to be read again. Throws as ProgressStore::read().
+bool still_stands(const StartupDecision& decision, const StoredProgress& judged, ProgressStore& store,
+                  const std::string& source);
 
 }  // namespace anabranch

@@ -789,6 +789,39 @@ TEST(Publisher, IsNotTakenForARunningOriginalThatRenewsItsWitness) {
   EXPECT_FALSE(before.have(world.source.witnesses.recorded));
 }
 
+TEST(Publisher, IsFencedWhereAnotherHasRenewedTheWitnessWhileItWaited) {
+  World world;
+  world.log.wal_end = Lsn(200);
+  world.insert(5, 200, {1});
+  world.run();
+  run_past(world, {});
+  // A second process waits for the slot, which a third one takes.
+  Publisher second(
+      world.settings,
+      {world.log, world.producers, world.progress, world.topics, world.source, *world.format, world.clock, nullptr},
+      "of the second");
+  world.source.reader = 77;
+  bool taken = false;
+  world.clock.asleep = [&] {
+    if (std::exchange(taken, true)) return;
+    world.source.reader.reset();
+    world.run_id = "of the third";
+    world.start();
+    for (int i = 0; i < 2; ++i) {
+      world.clock.time += world.settings.witness_interval;
+      run_past(world, world.source.witnesses);
+    }
+    world.source.reader = 78;
+  };
+  try {
+    second.step();
+    ADD_FAILURE() << "it was fenced";
+  } catch (const PublishStopped& stopped) {
+    EXPECT_EQ(stopped.reason(), "fenced");
+  }
+  EXPECT_TRUE(taken);
+}
+
 TEST(Publisher, ACloneFencesNobody) {
   World world;
   world.log.wal_end = Lsn(100);

@@ -98,6 +98,7 @@ class ModelSource final : public SourceView {
   // Called before they are renewed; may throw.
   std::function<void()> before_renewal = [] {};
   std::function<void()> before_facts = [] {};
+  std::optional<int> reader;  // of the slot
 
   SourceFacts facts(uint32_t) override {
     before_facts();
@@ -108,6 +109,7 @@ class ModelSource final : public SourceView {
     facts.flushed = Lsn(1'000'000);
     facts.slot = SourceSlot{};
     facts.slot->confirmed = log_.confirmed;
+    facts.slot->active_pid = reader;
     facts.published_before |= !reports.empty();
     return facts;
   }
