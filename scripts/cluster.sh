@@ -6,6 +6,7 @@
 #   scripts/cluster.sh private_server DIR            copies the server into DIR; prints the copy's pg_config
 #   scripts/cluster.sh create DIR/NAME [setting=value]...   a cluster of that copy, started
 #   scripts/cluster.sh clone DIR/NAME DIR/OTHER      the same system once more, as it is now: without its slots; started
+#   scripts/cluster.sh copy DIR/NAME DIR/OTHER       the same once more, by its files, with its slots: of one that is stopped; started
 #   scripts/cluster.sh standby DIR/NAME DIR/OTHER    a standby of it that streams from it; started
 #   scripts/cluster.sh promote DIR/OTHER             makes a standby a primary
 #   scripts/cluster.sh start|stop|kill|destroy DIR/NAME     kill: kill -9 of every process of it
@@ -120,6 +121,18 @@ cluster_clone() { # DIR/NAME DIR/OTHER [option of pg_basebackup]...
   cluster_start "$cluster"
 }
 
+cluster_copy() { # DIR/NAME DIR/OTHER
+  local cluster=$2
+  [ ! -e "$1/data/postmaster.pid" ] || { echo "cluster.sh: the server in \"$1\" is running" >&2; return 1; }
+  mkdir "$cluster" "$cluster/socket"
+  cp -a "$1/data" "$cluster/data"
+  touch "$cluster/log"
+  chmod 755 "$cluster/socket"
+  [ "$(id -u)" != 0 ] || chown "$(server_user)" "$cluster" "$cluster/socket" "$cluster/log"
+  echo "unix_socket_directories = '$(cluster_socket "$cluster")'" >> "$cluster/data/postgresql.conf"
+  cluster_start "$cluster"
+}
+
 cluster_standby() { # DIR/NAME DIR/OTHER
   cluster_clone "$1" "$2" -R
 }
@@ -187,7 +200,7 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
   [ $# -gt 0 ] && shift
   case $command in
     private_directory|private_server|remove) "$command" "$@" ;;
-    create|clone|standby|promote|start|stop|kill|destroy|socket) "cluster_$command" "$@" ;;
-    *) sed -n '2,18s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    create|clone|copy|standby|promote|start|stop|kill|destroy|socket) "cluster_$command" "$@" ;;
+    *) sed -n '2,19s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 fi

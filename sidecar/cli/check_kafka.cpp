@@ -99,7 +99,12 @@ void examine_start(const Settings& settings, KafkaAccess access, std::vector<Fin
     facts.slot = run.slot;
     facts.instance = run.kafka->instance;
     facts.source = source.facts(facts.stored.progress ? facts.stored.progress->timeline : 0);
-    const StartupDecision decision = decide_startup(facts);
+    StartupDecision decision = decide_startup(facts);
+    while (!still_stands(decision, facts.stored, *store, run.source)) {
+      facts.stored = store->read(run.source, ProgressStore::Reach::readable);
+      facts.source = source.facts(facts.stored.progress ? facts.stored.progress->timeline : 0);
+      decision = decide_startup(facts);
+    }
     if (decision.kind == StartupDecision::Kind::stop) {
       findings.push_back(
           refused("publishing", fmt::format("stops ({}): {}", reason_name(decision.reason), decision.message)));

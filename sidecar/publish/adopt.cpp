@@ -4,8 +4,12 @@
 //   3. The slot must still be free: a sidecar that goes on reading would be at another position than the one written.
 //      What would a start say if only the names were right (startup.hpp)? Either nothing is missing, or publishing goes
 //      on at the slot's position, or, where only topics are lost, at the later of that and P.
-//   4. One Kafka transaction: the gap where there is one, what topics end at now, which tables' content is void by it,
-//      and Progress under the new identity.
+//   4. A fresh witness in the database. The one before stays only where it was ours: should we end here, what was a
+//      clone still is one.
+//   5. One Kafka transaction: the gap where there is one, what topics end at now, which tables' content is void by it,
+//      and Progress under the new identity with the fresh witness. It goes out with a P that may lie before it, unlike
+//      any other: from now on the former source has to be told from this one. A standby that is promoted without it,
+//      before the next one is recorded, has to be adopted, too.
 #include "sidecar/publish/adopt.hpp"
 
 #include <algorithm>
@@ -13,6 +17,7 @@
 
 #include <fmt/format.h>
 
+#include "sidecar/failpoint.hpp"
 #include "sidecar/publish/batch.hpp"
 #include "sidecar/publish/real_parts.hpp"
 #include "sidecar/publish/startup_facts.hpp"
@@ -60,7 +65,7 @@ void fence_former(const RealParts& real, const Progress& before) {
 
 struct Found {
   StartupDecision decision;
-  Lsn confirmed;
+  SourceFacts source;
 };
 
 Found decide_with_our_names(RealParts& real, const TopicNames& names, StoredProgress stored) {
@@ -73,7 +78,15 @@ Found decide_with_our_names(RealParts& real, const TopicNames& names, StoredProg
   found.source = facts_of_free_slot(real, timeline);
   found.slot = real.settings.slot;
   found.instance = real.settings.instance;
-  return {decide_startup(found), found.source.slot->confirmed};
+  StartupDecision decision = decide_startup(found);
+  return {std::move(decision), std::move(found.source)};
+}
+
+std::string fresh_witness(RealParts& real, const Witnesses& ours, const std::string& recorded) {
+  const auto fresh = real.source.renew_witness(ours.have(recorded) ? recorded : ours.recorded, ours.fresh);
+  if (!fresh)
+    throw refused("another process has just published from this database, or adopted it: stop it, then run this again");
+  return *fresh;
 }
 
 // What topics were to end at is forgotten with what they have lost.
@@ -117,7 +130,7 @@ std::string take_over(RealParts& real) {
   const Lsn published = start.lsn;
 
   const Found found = decide_with_our_names(real, names, stored);
-  const std::optional<Adoption> adoption = decide_adoption(found.decision, found.confirmed, published);
+  const std::optional<Adoption> adoption = decide_adoption(found.decision, found.source.slot->confirmed, published);
   if (!adoption) throw refused(found.decision.message);
   const auto [complete, from] = *adoption;
 
@@ -130,6 +143,8 @@ std::string take_over(RealParts& real) {
   start.slot = settings.slot;
   start.instance = settings.instance;
   start.version = ANABRANCH_VERSION;
+  start.witness = fresh_witness(real, found.source.witnesses, start.witness);
+  failpoint("adopt_witness_renewed");
   // Whoever adopts takes tables as they are numbered now.
   for (TopicPosition& position : stored.topics) position.numbering = {};
   if (!complete) {

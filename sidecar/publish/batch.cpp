@@ -330,6 +330,10 @@ BatchCounts Batch::commit() {
     progress.crc = unit_->crc.value();
   }
   progress.last_number = last_number_;
+  if (next_witness_ && progress.lsn >= next_witness_->from) {
+    progress.witness = std::move(next_witness_->witness);
+    next_witness_.reset();
+  }
   if (last_offset) progress.transaction_offset = *last_offset;
   const BatchCounts counts{writer_.records(), transactions_};
   writer_.commit(progress);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sidecar/log/crc32c.hpp"
@@ -42,6 +43,9 @@ class Batch {
 
   // Nothing of ours up to here.
   void take_position(Lsn position, bool gap = false);
+
+  // Progress has this witness once P has come to `from`, where the source's WAL has it; until then the one it has.
+  void carry_witness(std::string witness, Lsn from) { next_witness_ = {std::move(witness), from}; }
 
   // Of the Kafka transaction under way, from now on.
   void set_bounds(const BatchBounds& bounds) { writer_.set_bounds(bounds); }
@@ -87,6 +91,11 @@ class Batch {
     bool content = false;  // rows that exist, no transaction
   };
 
+  struct NextWitness {
+    std::string witness;
+    Lsn from;
+  };
+
   void begin_unit(const TransactionPiece& piece);
   void end_unit();
   void enter_part();
@@ -117,6 +126,7 @@ class Batch {
   Progress committed_;
   Lsn position_;
   uint64_t last_number_;  // given at that position
+  std::optional<NextWitness> next_witness_;
   Content* content_ = nullptr;
   uint64_t content_rows_ = 0;
   bool replay_;  // the next unit has parts in the topics already

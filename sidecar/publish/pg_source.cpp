@@ -20,7 +20,7 @@ PgSource::PgSource(ConnectOptions options, std::string slot, std::string source,
       host_(host_name()),
       connection_(options_) {
   connection_.prepare("snapshot", "SELECT pg_catalog.pg_current_snapshot()::text");
-  connection_.prepare("wal_end", "SELECT pg_catalog.pg_current_wal_lsn()");
+  connection_.prepare("wal_end", "SELECT pg_catalog.pg_current_wal_insert_lsn()");
   connection_.prepare("note",
                       "SELECT anabranch.note_publisher($1, $2, $3, $4::pg_lsn, $5, $6, $7::bigint, $8::bigint, $9, "
                       "$10::int, $11)");
@@ -58,6 +58,9 @@ SourceFacts PgSource::facts(uint32_t timeline) {
   facts.published_lsn = before.optional_lsn(0, 0).value_or(Lsn());
   // A start that was refused leaves a row, too: with nothing published.
   facts.published_before = facts.published_lsn.valid();
+  const Result witnesses =
+      connection_.exec("SELECT recorded, fresh FROM anabranch.publisher_witnesses($1)", Parameters().text(source_));
+  facts.witnesses = {std::string(witnesses.text(0, 0)), std::string(witnesses.text(0, 1))};
   return facts;
 }
 
@@ -67,6 +70,13 @@ Snapshot PgSource::snapshot() {
 
 Lsn PgSource::wal_end() {
   return connection_.exec_prepared("wal_end", Parameters()).lsn(0, 0);
+}
+
+std::optional<std::string> PgSource::renew_witness(const std::string& recorded, const std::string& known) {
+  return connection_
+      .exec("SELECT anabranch.renew_witness($1, nullif($2, '')::uuid, nullif($3, '')::uuid)",
+            Parameters().text(source_).text(recorded).text(known))
+      .optional_text(0, 0);
 }
 
 void PgSource::report(const PublisherReport& report) {

@@ -1,6 +1,7 @@
 // The database that is published: SourceView over an SQL session, and a walsender session for what only that tells.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "sidecar/pg/connection.hpp"
@@ -20,6 +21,7 @@ class PgSource final : public SourceView {
   SourceFacts facts(uint32_t timeline) override;
   Snapshot snapshot() override;
   Lsn wal_end() override;
+  std::optional<std::string> renew_witness(const std::string& recorded, const std::string& known) override;
   void report(const PublisherReport& report) override;
   void park(const std::vector<ParkedValue>& values) override;
   void drop_slot() override;

@@ -34,6 +34,7 @@ std::string write_progress(const Progress& progress) {
   record.set_version(progress.version);
   record.set_adopted_from(progress.adopted_from);
   record.set_last_number(progress.last_number);
+  record.set_witness(progress.witness);
   return record.SerializeAsString();
 }
 
@@ -60,6 +61,7 @@ Progress read_progress(std::string_view bytes) {
   progress.version = record.version();
   progress.adopted_from = record.adopted_from();
   progress.last_number = record.last_number();
+  progress.witness = record.witness();
   if (progress.within_transaction() && (progress.parts == 0 || progress.part_end_lsn <= progress.lsn))
     refuse("the Progress stands in a transaction of no parts");
   return progress;

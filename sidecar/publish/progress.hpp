@@ -25,6 +25,7 @@ struct Progress {
   uint32_t timeline = 0;
   std::string slot, instance, version, adopted_from;
   uint64_t last_number = 0;  // the highest number given at position lsn
+  std::string witness;       // one that the source's database had at lsn; empty: none
 
   bool within_transaction() const { return part_end_lsn.valid(); }
 };

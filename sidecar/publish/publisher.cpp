@@ -7,6 +7,7 @@
 #include "sidecar/backoff.hpp"
 #include "sidecar/failpoint.hpp"
 #include "sidecar/logging.hpp"
+#include "sidecar/pg/result.hpp"
 #include "sidecar/publish/batch.hpp"
 #include "sidecar/publish/settle_time.hpp"
 #include "sidecar/publish/startup_facts.hpp"
@@ -53,6 +54,7 @@ struct Publisher::Impl {
   }
 
   void judge_before_init();
+  void renew_witness();
   void recover();
   void stream();
   void commit();
@@ -86,6 +88,9 @@ struct Publisher::Impl {
   Lsn known;                   // P as this process has seen it last
   bool has_committed = false;  // this process: P is of its own run since
   PublishClock::TimePoint last_commit;
+  Witnesses witnesses;                  // as the database has them; once this producer has fenced the others
+  bool witness_awaited = false;         // the fresh one is yet to be recorded
+  PublishClock::TimePoint witness_due;  // not to be renewed before
   SettleTime settle_time;
   PublishClock::TimePoint idle_recorded;
   PublisherReport status;
@@ -155,15 +160,20 @@ void Publisher::Impl::drop_producer() {
 void Publisher::Impl::judge_before_init() {
   const std::optional<SourceSlot> slot_before = parts.source.facts(0).slot;
   StartupFacts facts;
-  facts.stored = parts.progress.read(settings.source, ProgressStore::Reach::readable);
   facts.slot = settings.slot;
   facts.instance = settings.instance;
   facts.known = known;
   const std::optional<Progress>& progress = facts.stored.progress;
-  facts.source = parts.source.facts(progress ? progress->timeline : 0);
-  if (slot_before && facts.source.slot)
-    facts.source.slot->confirmed = std::min(facts.source.slot->confirmed, slot_before->confirmed);
-  const StartupDecision decision = decide_before_init(facts);
+  const auto decide = [&] {
+    facts.stored = parts.progress.read(settings.source, ProgressStore::Reach::readable);
+    facts.source = parts.source.facts(progress ? progress->timeline : 0);
+    if (slot_before && facts.source.slot)
+      facts.source.slot->confirmed = std::min(facts.source.slot->confirmed, slot_before->confirmed);
+    return decide_before_init(facts);
+  };
+  StartupDecision decision = decide();
+  // Each time somebody has renewed the witness meanwhile, who does so once a minute.
+  while (!still_stands(decision, facts.stored, parts.progress, settings.source)) decision = decide();
   if (!decision.may_go_on()) throw PublishStopped(reason_name(decision.reason), decision.message);
   if (has_committed && progress && progress->run_id != run_id)
     throw PublishStopped("fenced", fmt::format("another process publishes this source now, up to {}, this one ends",
@@ -197,6 +207,8 @@ void Publisher::Impl::recover() {
     facts.source = parts.source.facts(facts.stored.progress ? facts.stored.progress->timeline : 0);
     decision = decide_startup(facts);
   }
+  if (!still_stands(decision, facts.stored, parts.progress, settings.source))
+    throw PublishStopped("fenced", "another process publishes this source now, this one ends");
   if (!decision.may_go_on()) throw PublishStopped(reason_name(decision.reason), decision.message);
 
   Progress start;
@@ -231,6 +243,9 @@ void Publisher::Impl::recover() {
                           {"confirmed", facts.source.slot->confirmed},
                           {"prefix", settings.prefix},
                           {"cluster", facts.cluster_id}});
+  witnesses = facts.source.witnesses;
+  witness_awaited = false;
+  witness_due = parts.clock.now();
   parts.log.want({{0, {}}});
   parts.log.start(known);
   last_commit = idle_recorded = parts.clock.now();
@@ -298,7 +313,40 @@ void Publisher::Impl::take_piece(bool behind) {
   piece.reset();
 }
 
+// Between two Kafka transactions: the database waits for its disk, once a minute. Where it does not take place the
+// witness that is recorded goes on telling copies that are older than it.
+void Publisher::Impl::renew_witness() {
+  if (batch->open()) return;
+  const auto now = parts.clock.now();
+  if (witness_awaited) {
+    if (batch->committed().witness != witnesses.fresh) return;
+    witness_awaited = false;
+    witness_due = now + settings.witness_interval;
+  }
+  if (now < witness_due) return;
+  witness_due = now + settings.witness_interval;
+  const std::string recorded = batch->committed().witness;
+  try {
+    const auto renewed = parts.source.renew_witness(recorded, witnesses.fresh);
+    if (!renewed) {
+      // Perhaps it has replaced us. What it found is for it to renew, and for us once we have fenced it.
+      log_warning("another process has renewed the witness, it stays as it is until publishing starts anew",
+                  {{"source", settings.source}});
+      return;
+    }
+    witnesses = {recorded, *renewed};
+    // Its commit is behind us: P has it once it has come to where the WAL ends now.
+    batch->carry_witness(*renewed, parts.source.wal_end());
+    witness_awaited = true;
+    failpoint("publish_witness_renewed");
+  } catch (const PgError& error) {
+    log_warning("the witness could not be renewed, trying again later",
+                {{"error", error.what()}, {"retry_ms", settings.witness_interval}});
+  }
+}
+
 void Publisher::Impl::stream() {
+  renew_witness();
   if (content) {
     content->step(*batch);
     if (batch->open() && batch->full()) return commit();

@@ -68,8 +68,11 @@ class SourceView {
   virtual SourceFacts facts(uint32_t timeline) = 0;
   // What is visible now (rule V).
   virtual Snapshot snapshot() = 0;
-  // End of the WAL written.
+  // End of the WAL: what is committed now lies before it.
   virtual Lsn wal_end() = 0;
+  // Stores {recorded, a new one} as the database's witnesses and returns the new one. nullopt, and nothing done: the
+  // fresh one is not `known` any more, another process has renewed it.
+  virtual std::optional<std::string> renew_witness(const std::string& recorded, const std::string& known) = 0;
   // Writes to anabranch.publisher, for people; first_published is set with the first.
   virtual void report(const PublisherReport& report) = 0;
   // Writes to anabranch.dead_letters, durable on return; again with the same (lsn, number, column): no-op.
@@ -106,8 +109,9 @@ struct PublisherSettings {
   BatchBounds batch_behind{64 << 20, 1'000'000, std::chrono::milliseconds(1'000)};
   std::chrono::milliseconds idle_interval{1'000};  // between positions of an idle log
   std::chrono::milliseconds topic_position_interval{10'000};
-  int content_chunk_rows_max = 20'000;         // read at a time
-  size_t content_window_bytes_max = 32 << 20;  // to remember what is changed meanwhile
+  std::chrono::milliseconds witness_interval{60'000};  // from when one is recorded to the next
+  int content_chunk_rows_max = 20'000;                 // read at a time
+  size_t content_window_bytes_max = 32 << 20;          // to remember what is changed meanwhile
 };
 
 // Publishing cannot go on, and would not after a new start. what() names the reason and the remedy.

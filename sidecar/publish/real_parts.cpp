@@ -97,9 +97,9 @@ std::unique_ptr<RowFormat> format_of(const KafkaSettings& kafka, const std::stri
 
 // Which of the program's exit codes a stop is.
 RunError::Kind kind_of(const PublishStopped& stopped) {
-  static constexpr std::array<std::string_view, 11> lost = {
-      "gap",      "progress_lost", "progress_fell", "slot_missing",   "slot_lost",     "topic_lost",
-      "diverged", "older_server",  "other_system",  "replay_differs", "wal_keep_limit"};
+  static constexpr std::array<std::string_view, 12> lost = {
+      "gap",      "progress_lost", "progress_fell", "slot_missing", "slot_lost",      "topic_lost",
+      "diverged", "older_server",  "other_history", "other_system", "replay_differs", "wal_keep_limit"};
   if (stopped.reason() == "fenced") return RunError::Kind::fenced;
   if (std::find(lost.begin(), lost.end(), stopped.reason()) != lost.end()) return RunError::Kind::log_lost;
   return RunError::Kind::configuration;

@@ -80,6 +80,19 @@ std::optional<StartupDecision> judge_history(const Progress& progress, const Sou
   return std::nullopt;
 }
 
+// Of what the history's positions do not tell: a copy that has written as much since.
+std::optional<StartupDecision> judge_witness(const Progress& progress, const SourceFacts& source) {
+  if (progress.witness.empty() || source.witnesses.have(progress.witness)) return std::nullopt;
+  return stop(
+      Reason::other_history,
+      fmt::format(
+          "the topics hold a witness of {} that this server's database does not have: its data is a copy of an "
+          "earlier moment, a clone or an older backup, that has gone its own way since, or \"anabranch adopt\" "
+          "has made another server the one. If so: stop this one, or give it a kafka.prefix of its own. If this "
+          "is the one now: stop the other; {}",
+          progress.lsn.to_string(), adopt_remedy));
+}
+
 std::optional<StartupDecision> judge_topics(const StartupFacts& facts) {
   const Progress& progress = *facts.stored.progress;
   if (!progress.cluster_id.empty() && !facts.cluster_id.empty() && progress.cluster_id != facts.cluster_id)
@@ -157,6 +170,7 @@ StartupDecision decide_before_init(const StartupFacts& facts) {
   if (facts.stored.whole)
     if (const auto stopped = judge_progress(progress, facts.known)) return *stopped;
   if (const auto stopped = judge_history(progress, facts.source)) return *stopped;
+  if (const auto stopped = judge_witness(progress, facts.source)) return *stopped;
   const auto slot = judge_slot(facts, progress.lsn);
   const bool sure = slot && slot->kind == Kind::stop && (slot->reason != Reason::gap || facts.stored.whole);
   return sure ? *slot : go_on;
@@ -180,6 +194,7 @@ StartupDecision decide_startup(const StartupFacts& facts) {
   if (const auto stopped = judge_progress(progress, facts.known)) return *stopped;
   if (const auto stopped = judge_topics(facts)) return *stopped;
   if (const auto stopped = judge_history(progress, source)) return *stopped;
+  if (const auto stopped = judge_witness(progress, source)) return *stopped;
   if (const auto stopped = judge_slot(facts, progress.lsn)) return *stopped;
   return {Kind::go_on, Reason::recorded, progress.lsn,
           fmt::format("publishing goes on at {}", progress.lsn.to_string())};
@@ -197,6 +212,7 @@ std::optional<Adoption> decide_adoption(const StartupDecision& decision, Lsn con
     case Reason::other_system:
     case Reason::diverged:
     case Reason::older_server:
+    case Reason::other_history:
       return Adoption{false, confirmed};
     default:
       return std::nullopt;
@@ -237,6 +253,8 @@ const char* reason_name(Reason reason) {
       return "diverged";
     case Reason::older_server:
       return "older_server";
+    case Reason::other_history:
+      return "other_history";
     case Reason::shared_prefix:
       return "shared_prefix";
   }

@@ -20,6 +20,17 @@ struct SourceSlot {
   std::optional<int> active_pid;
 };
 
+// What tells the source from an earlier copy of its files (table anabranch.publisher_witness). Whoever publishes renews
+// them: `fresh` becomes a new one once the progress topic holds the one before, and goes into a progress whose P has
+// come to where the WAL has it. So whatever history leads to P also has the witness that is recorded with P, and what
+// was copied before that does not.
+struct Witnesses {
+  std::string recorded;  // held by the progress topic when they were renewed last; empty: none
+  std::string fresh;     // to be held by it next; empty: there was none yet
+
+  bool have(const std::string& witness) const { return !witness.empty() && (witness == recorded || witness == fresh); }
+};
+
 // The source and what the home database remembers of publishing it.
 struct SourceFacts {
   std::string system_identifier;
@@ -31,6 +42,7 @@ struct SourceFacts {
   std::optional<SourceSlot> slot;  // nullopt: there is none
   bool published_before = false;   // table anabranch.publisher says so
   Lsn published_lsn;               // what it remembers of P; never decided by, told to people
+  Witnesses witnesses;             // read later than the progress that they are compared with
 };
 
 // A topic that progress has a lower bound for.
@@ -74,6 +86,7 @@ struct StartupDecision {
     other_identity,  // another slot or instance of the same system
     diverged,        // the topics hold what the new primary never had
     older_server,    // same timeline, and its WAL ends before P
+    other_history,   // same timeline, and a copy from before P that has gone its own way since
     shared_prefix    // another source publishes under the prefix
   };
   Kind kind = Kind::stop;
@@ -89,6 +102,7 @@ StartupDecision decide_startup(const StartupFacts& facts);
 // The same before the producer is initialised, so that nobody is fenced by one that cannot go on, as a clone: by what
 // is readable of the progress, without the topics. C, unlike the rest of the source's facts, has to be older than the
 // progress, or a publisher that runs would look like a gap. Kind::go_on where nothing speaks against it for sure.
+// Reason::other_history is sure once the progress, read again, holds the same witness.
 StartupDecision decide_before_init(const StartupFacts& facts);
 
 // What `anabranch adopt` makes of a decision, with names set to its own.

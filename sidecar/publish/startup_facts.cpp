@@ -26,4 +26,11 @@ StartupFacts facts_of_topics(StoredProgress stored, TopicAdmin& topics, const To
   return facts;
 }
 
+bool still_stands(const StartupDecision& decision, const StoredProgress& judged, ProgressStore& store,
+                  const std::string& source) {
+  if (decision.reason != StartupDecision::Reason::other_history) return true;
+  const std::optional<Progress> now = store.read(source, ProgressStore::Reach::readable).progress;
+  return now && now->witness == judged.progress->witness;
+}
+
 }  // namespace anabranch

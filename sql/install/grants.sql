@@ -72,6 +72,8 @@ GRANT EXECUTE ON FUNCTION
   anabranch.carry_out_swap(oid),
   anabranch.note_publisher(text, text, text, pg_catalog.pg_lsn, text, text, bigint, bigint, text, int, text),
   anabranch.published_before(text),
+  anabranch.publisher_witnesses(text),
+  anabranch.renew_witness(text, uuid, uuid),
   anabranch.park(text, pg_catalog.pg_lsn, bigint, text, text, text, bytea, bigint, text, bytea),
   anabranch.read_content(oid, text, bytea, int, int, text, boolean, int),
   anabranch.wait_for_writers(oid),

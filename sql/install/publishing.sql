@@ -32,6 +32,18 @@ COMMENT ON COLUMN anabranch.publisher.sidecar_host IS 'host the program runs on'
 COMMENT ON COLUMN anabranch.publisher.sidecar_pid IS 'its process id there';
 COMMENT ON COLUMN anabranch.publisher.sidecar_version IS 'its version';
 
+CREATE TABLE anabranch.publisher_witness (
+  source     text PRIMARY KEY,
+  recorded   uuid,
+  fresh      uuid NOT NULL,
+  renewed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+) WITH (fillfactor = 50);
+COMMENT ON TABLE anabranch.publisher_witness IS 'what tells a source from an earlier copy of its files: its progress topic holds one of these two, and what it holds once both were renewed no earlier copy has';
+COMMENT ON COLUMN anabranch.publisher_witness.source IS 'the source that is published';
+COMMENT ON COLUMN anabranch.publisher_witness.recorded IS 'the one that its progress topic was known to hold when they were renewed';
+COMMENT ON COLUMN anabranch.publisher_witness.fresh IS 'the one that it is to hold next';
+COMMENT ON COLUMN anabranch.publisher_witness.renewed_at IS 'when';
+
 CREATE TABLE anabranch.dead_letter (
   source     text NOT NULL,
   lsn        pg_catalog.pg_lsn NOT NULL,
@@ -91,6 +103,33 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION anabranch.published_before(text) IS
   'how far a source is known to have been published; NULL if never: then a progress topic without a record of it is new, not lost';
+
+CREATE FUNCTION anabranch.publisher_witnesses(source text, OUT recorded uuid, OUT fresh uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT w.recorded, w.fresh FROM anabranch.publisher_witness AS w WHERE w.source = publisher_witnesses.source
+$$;
+COMMENT ON FUNCTION anabranch.publisher_witnesses(text) IS
+  'the two witnesses of a source, one of which its progress topic holds; NULL where there was none yet';
+
+CREATE FUNCTION anabranch.renew_witness(source text, recorded uuid, known uuid) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  renewed uuid;
+BEGIN
+  -- Publishing waits for it: neither for a standby, nor long for somebody who has locked the table.
+  PERFORM set_config('synchronous_commit', 'local', true), set_config('lock_timeout', '1s', true);
+  INSERT INTO anabranch.publisher_witness AS w (source, recorded, fresh)
+  VALUES (renew_witness.source, renew_witness.recorded, gen_random_uuid())
+  ON CONFLICT ON CONSTRAINT publisher_witness_pkey DO UPDATE
+  SET recorded = excluded.recorded, fresh = excluded.fresh, renewed_at = excluded.renewed_at
+  -- A process that has been replaced since must not take away what its successor has recorded.
+  WHERE w.fresh = renew_witness.known
+  RETURNING w.fresh INTO renewed;
+  RETURN renewed;
+END
+$$;
+COMMENT ON FUNCTION anabranch.renew_witness(text, uuid, uuid) IS
+  'stores what the progress topic of a source holds, and a fresh witness, which it returns; NULL, and nothing done, where the one before is not the known one';
 
 CREATE FUNCTION anabranch.park(source text, lsn pg_catalog.pg_lsn, number bigint, column_name text, topic text, relation text,
                                key bytea, bytes bigint, reason text, content bytea DEFAULT NULL) RETURNS void

@@ -1,10 +1,11 @@
 """What brokers and networks do to a publisher: restarts, moved leaders, a commit that arrives late, records that a broker had
 acknowledged and lost. Afterwards everything is exact, or publishing has stopped by name. Method: as publish_test.py, with real
-brokers, a proxy that knows Kafka's requests, and copies of a broker's directory.
+brokers, a proxy that knows Kafka's requests, and copies of a broker's directory and of a server's files.
 
 ANABRANCH_STALL_SECONDS: how long a publisher is halted within a transaction (default 2; from 75 on the brokers have aborted it)."""
 
 import contextlib
+import functools
 import os
 import shutil
 import time
@@ -12,6 +13,7 @@ import time
 from rig import needs
 from rig.publishing import LOAD, Published
 from rig.sidecar import command
+from rig.topics import one
 
 STALL_SECONDS = int(os.environ.get("ANABRANCH_STALL_SECONDS", "2"))
 
@@ -141,6 +143,100 @@ def test_a_clone_fences_nobody(rig, kafka, rng):
     published.expect_exact()
     assert rig.sidecar.log().count(" publishing (") == 1, rig.sidecar.log_tail()
     rig.sidecar.stop()
+
+
+def recorded_witness(published):
+    records = [record for record in published.kafka.read(f"{published.prefix}.progress") if record.key == b"home"]
+    return one(records[-1].value, 17, b"").decode()
+
+
+def wait_recorded(published):
+    """Until the topic holds the witness that the database is to tell it next: no copy that was made before has that."""
+    published.rig.wait_until(
+        lambda: recorded_witness(published) == published.rig.value("SELECT fresh::text FROM anabranch.publisher_witness"), "the witness")
+
+
+@needs(seconds=60)
+def test_a_clone_with_the_slot(rig, kafka, rng):
+    """A snapshot of the disk, on the same timeline, that has written more than the topics hold: nothing but its witnesses tells it from
+    the original."""
+    published = Published(rig, kafka, rng)
+    rig.sidecar.start()
+    published.work(5)
+    published.wait_published()
+    rig.sidecar.stop()
+    with rig.clone(slots=True) as (cluster, sidecar):
+        rig.sidecar.start()  # which renews them
+        published.work(5)
+        published.wait_published()
+        wait_recorded(published)
+        with contextlib.closing(cluster.connect(rig.dbname)) as session, session.cursor() as cursor:
+            cursor.execute("INSERT INTO item SELECT g, 0, 'of the clone' FROM generate_series(5000, 9000) AS g")
+            cursor.execute("SELECT pg_switch_wal()")
+            cursor.execute("INSERT INTO item SELECT g, 0, 'of the clone' FROM generate_series(9001, 9009) AS g")
+            cursor.execute("SELECT count(*) FROM pg_replication_slots WHERE plugin = 'anabranch_decoder' AND pg_current_wal_lsn() > %s",
+                           (rig.value("SELECT pg_current_wal_lsn()"),))
+            assert cursor.fetchone() == (1,)
+
+        def refused():
+            sidecar.start()
+            assert sidecar.wait(60) == 4 and "publishing stops (other_history)" in sidecar.log(), sidecar.log_tail()
+
+        done = command(cluster, rig.dbname, "-c", str(published.config), "check", check=False)
+        assert done.returncode == 1 and "stops (other_history)" in done.stdout, done.stdout
+        refused()
+        published.work(5)
+        published.expect_exact()
+        assert rig.sidecar.log().count(" publishing (") == 2, rig.sidecar.log_tail()
+
+        # To take the topics over and not to have ended is not to have them.
+        adopt = functools.partial(command, cluster, rig.dbname, "-c", str(published.config), "adopt")
+        assert adopt(check=False, failpoint="adopt_witness_renewed").returncode == -9
+        published.expect_stop("fenced", status=3)
+        refused()
+        rig.sidecar.start()
+        published.work(5)
+        published.expect_exact()
+
+        said = adopt().stdout
+        assert "not in the topics" in said, said
+        published.expect_stop("fenced", status=3)
+        rig.sidecar.start()
+        published.expect_stop("other_history")
+        sidecar.start()
+        topic = f"{published.prefix}.public.item"
+        rig.wait_until(lambda: any(b"of the clone" in record.value for record in kafka.read(topic)), "the clone's rows")
+        rig.sidecar.start()
+        published.expect_stop("other_history")
+        sidecar.stop()
+
+
+@needs(seconds=60)
+def test_a_promoted_standby_is_no_clone(rig, kafka, rng):
+    """It has what the topics hold, and so the witness that stands there: what it lacks is the slot."""
+    published = Published(rig, kafka, rng)
+    rig.sidecar.start()
+    with rig.standby() as standby:
+        published.work(10)
+        published.wait_published()
+        wait_recorded(published)
+        rig.sidecar.stop()
+        end = rig.value("SELECT pg_current_wal_flush_lsn()")
+        rig.wait_until(lambda: rig.value("SELECT bool_or(flush_lsn >= %s) FROM pg_stat_replication", (end,)), "the standby to have it all")
+        rig.cluster.kill()
+        standby.promote()
+        rig.move_to(standby)
+        rig.sidecar.start()
+        published.expect_stop("slot_missing")
+        rig.init()
+        rig.sidecar.start()
+        published.expect_stop("gap")
+        rig.command("-c", str(published.config), "adopt")
+        rig.sidecar.start()
+        rig.sql("INSERT INTO item VALUES (12345678, 1, 'of the new primary')")
+        published.wait_published()
+        wait_recorded(published)
+        rig.sidecar.stop()
 
 
 @needs(seconds=40)

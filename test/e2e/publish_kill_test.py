@@ -14,7 +14,7 @@ KILLS_EACH = int(os.environ.get("ANABRANCH_KILLS_EACH", "2"))
 SECONDS_TO_PUBLISH = 45
 
 # In the order of a start and of a Kafka transaction.
-START = ["publish_before_init", "publish_fenced", "publish_progress_read", "publish_streaming"]
+START = ["publish_before_init", "publish_fenced", "publish_progress_read", "publish_streaming", "publish_witness_renewed"]
 TRANSACTION = [
     "publish_begun", "publish_record_produced", "publish_records_produced", "publish_records_delivered", "publish_parts_written",
     "publish_progress_written", "publish_end_sent", "publish_committed", "publish_before_acknowledge", "publish_acknowledged"]

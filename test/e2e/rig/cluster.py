@@ -17,10 +17,11 @@ class Cluster:
     other way.
     """
 
-    def __init__(self, directory, name, original=None, standby=False, **settings):
+    def __init__(self, directory, name, original=None, standby=False, files=False, **settings):
         """`original`: a cluster that it is a copy of, as that is now: with its system identifier, without its slots.
 
-        `standby`: a copy that goes on following it, until it is promoted.
+        `standby`: a copy that goes on following it, until it is promoted. `files`: of the files of a cluster that is stopped, and so
+        with its slots.
         """
         self.port = int(settings.get("port", 5432))
         self.path = f"{directory}/{name}"
@@ -28,9 +29,10 @@ class Cluster:
         if original is None:
             self._script("create", *[f"{key}={value}" for key, value in settings.items()])
         else:
-            done = subprocess.run([SCRIPT, "standby" if standby else "clone", original.path, self.path], text=True, capture_output=True)
+            how = "standby" if standby else "copy" if files else "clone"
+            done = subprocess.run([SCRIPT, how, original.path, self.path], text=True, capture_output=True)
             if done.returncode != 0:
-                raise RuntimeError(f"cluster.sh clone: {done.stderr.strip()}")
+                raise RuntimeError(f"cluster.sh {how}: {done.stderr.strip()}")
 
     def _script(self, command, *arguments):
         done = subprocess.run([SCRIPT, command, self.path, *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -110,9 +110,14 @@ class Rig:
         return sidecar
 
     @contextlib.contextmanager
-    def clone(self):
-        """A copy of the server (pg_basebackup), started, and a sidecar for it with our arguments; both end with the block."""
-        cluster = Cluster(self.directory, f"{pathlib.Path(self.cluster.path).name}-clone", original=self.cluster)
+    def clone(self, slots=False):
+        """A copy of the server, started, and a sidecar for it with our arguments; both end with the block. By pg_basebackup, or with
+        `slots`, as a snapshot of its disk would have them, by its files: our server is stopped for that, and started again."""
+        if slots:
+            self.cluster.stop()
+        cluster = Cluster(self.directory, f"{pathlib.Path(self.cluster.path).name}-clone", original=self.cluster, files=slots)
+        if slots:
+            self.cluster.start()
         sidecar = Sidecar(cluster, self.dbname, f"{self.log_path}.clone")
         sidecar.arguments = self.sidecar.arguments
         try:

@@ -75,11 +75,11 @@ class Sidecar:
         return "\n".join(self.log().splitlines()[-lines:])
 
 
-def command(cluster, dbname, *arguments, user="postgres", seconds=60, check=True):
-    """Runs another of the program's commands to its end; returns the CompletedProcess with text output."""
+def command(cluster, dbname, *arguments, user="postgres", seconds=60, check=True, failpoint=None):
+    """Runs another of the program's commands to its end; returns the CompletedProcess with text output. `failpoint`: as of start()."""
     done = subprocess.run(
         [PROGRAM, *arguments],
-        env={**os.environ, **cluster.settings(dbname, user)},
+        env={**os.environ, **cluster.settings(dbname, user), **({"ANABRANCH_FAILPOINT": failpoint} if failpoint else {})},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
     if check:
         assert done.returncode == 0, f"anabranch {' '.join(arguments)} ended with status {done.returncode}:\n{done.stdout}{done.stderr}"

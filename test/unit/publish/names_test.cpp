@@ -128,6 +128,7 @@ TEST(ProgressRecord, ComesBackAsItWentOut) {
   progress.instance = "i";
   progress.version = "v";
   progress.adopted_from = "699";
+  progress.witness = "w";
   const Progress read = read_progress(write_progress(progress));
   EXPECT_EQ(read.lsn, progress.lsn);
   EXPECT_EQ(read.part_end_lsn, progress.part_end_lsn);
@@ -137,6 +138,7 @@ TEST(ProgressRecord, ComesBackAsItWentOut) {
   EXPECT_EQ(read.transaction_offset, 41);
   EXPECT_EQ(read.adopted_from, "699");
   EXPECT_EQ(read.instance, "i");
+  EXPECT_EQ(read.witness, "w");
   EXPECT_THROW(read_progress("\xff"), std::invalid_argument);
   EXPECT_THROW(read_progress(""), std::invalid_argument);
   topic::v1::Progress newer;

@@ -5,11 +5,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
 #include <random>
 #include <tuple>
 #include <utility>
 
 #include "decoder/record.pb.h"
+#include "sidecar/pg/result.hpp"
 #include "sidecar/publish/batch.hpp"
 #include "sidecar/topic/topic.pb.h"
 #include "test/unit/publish/publisher_world.hpp"
@@ -618,6 +622,306 @@ TEST(Publisher, ExpectsTheTopicsThatItHasWrittenTo) {
   world.start();
   world.run();
   EXPECT_EQ(world.topics.expected, (std::set<std::string>{"shop.public.t1", "shop.transaction"}));
+}
+
+// --- Witnesses
+// --------------------------------------------------------------------------------------------------------
+
+Progress recorded(World& world) {
+  return *world.progress.read("home", ProgressStore::Reach::readable).progress;
+}
+
+// Until a witness that is none of these is recorded, and the publisher has seen that.
+void run_past(World& world, Witnesses witnesses) {
+  for (int i = 0; i < 100'000; ++i) {
+    const auto stored = world.progress.read("home", ProgressStore::Reach::readable).progress;
+    world.publisher->step();
+    if (stored && !stored->witness.empty() && !witnesses.have(stored->witness)) return;
+  }
+  FAIL() << "no other witness was recorded";
+}
+
+TEST(Publisher, RecordsAWitnessOnceTheLogHasIt) {
+  World world;
+  world.log.wal_end = Lsn(250);
+  world.insert(5, 200, {1});
+  world.run();
+  ASSERT_EQ(world.source.renewals.size(), 1u);
+  EXPECT_EQ(recorded(world).witness, "") << "the WAL before 251 has none";
+  world.insert(6, 300, {2});
+  world.run();
+  EXPECT_EQ(recorded(world).witness, world.source.witnesses.fresh);
+  const Witnesses first = world.source.witnesses;
+  EXPECT_EQ(first.recorded, "");
+  world.insert(7, 400, {3});
+  world.run();
+  EXPECT_EQ(world.source.renewals.size(), 1u) << "a minute has not passed";
+  world.clock.time += world.settings.witness_interval;
+  world.log.wal_end = Lsn(450);
+  world.insert(8, 451, {4});  // its last commit is the renewal's
+  world.insert(9, 500, {5});
+  world.run();
+  EXPECT_EQ(world.source.witnesses.recorded, first.fresh);
+  EXPECT_EQ(recorded(world).witness, world.source.witnesses.fresh);
+  world.expect_exactly_once();
+}
+
+TEST(Publisher, KeepsTheWitnessWithinALargeTransaction) {
+  World world;
+  world.settings.batch.records_max = 10;
+  world.insert(5, 200, {1});
+  world.start();
+  world.run();
+  world.clock.time += std::chrono::seconds(10);
+  world.log.wal_end = Lsn(200);
+  run_past(world, {});
+  const std::string before = recorded(world).witness;
+  world.clock.time += world.settings.witness_interval;
+  world.log.wal_end = Lsn(1'000);
+  std::vector<int> keys(95);
+  world.insert(6, 900, keys, 7);
+  int parts = 0;
+  world.kafka.after_commit = [&] {
+    if (!recorded(world).within_transaction()) return;
+    ++parts;
+    EXPECT_EQ(recorded(world).witness, before);
+  };
+  world.run();
+  EXPECT_GE(parts, 8);
+  EXPECT_EQ(world.source.witnesses.recorded, before);
+  EXPECT_EQ(recorded(world).witness, before);
+  run_past(world, {"", before});
+  world.expect_exactly_once();
+}
+
+TEST(Publisher, PublishesOnWhereTheWitnessCannotBeRenewed) {
+  World world;
+  int failures = 0;
+  world.source.before_renewal = [&] {
+    ++failures;
+    throw PgError("25006", "cannot execute INSERT in a read-only transaction");
+  };
+  for (uint64_t unit = 0; unit < 20; ++unit) world.insert(5 + unit, 200 + 100 * unit, {1});
+  world.run();
+  world.expect_exactly_once();
+  EXPECT_EQ(failures, 1) << "it is tried again later";
+  EXPECT_EQ(recorded(world).witness, "");
+  world.source.before_renewal = [] {};
+  world.clock.time += world.settings.witness_interval;
+  world.insert(50, 5'000, {2});
+  world.run();
+  EXPECT_EQ(recorded(world).witness, world.source.witnesses.fresh);
+}
+
+// What it would take away is what its successor has recorded.
+TEST(Publisher, ReplacesNoWitnessOfItsSuccessor) {
+  World world;
+  world.insert(5, 200, {1});
+  world.run();
+  auto halted = std::move(world.publisher);
+  world.run_id = "another";
+  world.start();
+  world.insert(6, 300, {2});
+  world.run();
+  world.clock.time += 2 * world.settings.witness_interval;
+  const Witnesses of_the_successor = world.source.witnesses;
+  try {
+    for (int i = 0; i < 10; ++i) halted->step();
+    ADD_FAILURE() << "it was fenced";
+  } catch (const PublishStopped& stopped) {
+    EXPECT_EQ(stopped.reason(), "fenced");
+  }
+  EXPECT_EQ(world.source.witnesses.fresh, of_the_successor.fresh);
+  world.insert(7, 400, {3});
+  world.run();
+  EXPECT_TRUE(world.source.witnesses.have(recorded(world).witness));
+  world.expect_exactly_once();
+}
+
+// A copy of the server with its slot, as it was at one moment, and a publisher of its own.
+struct Clone {
+  test::ModelLog log;
+  test::ModelSource source{log};
+  std::unique_ptr<RowFormat> format = make_protobuf_format();
+
+  explicit Clone(const World& original) {
+    log.units = original.log.units;
+    log.confirmed = original.log.confirmed;
+    log.wal_end = original.log.wal_end;
+    source.witnesses = original.source.witnesses;
+    source.reports = original.source.reports;
+  }
+  std::string stopped_by(World& world) {
+    Publisher publisher(world.settings,
+                        {log, world.producers, world.progress, world.topics, source, *format, world.clock, nullptr},
+                        "of the clone");
+    try {
+      for (int i = 0; i < 100; ++i) publisher.step();
+    } catch (const PublishStopped& stopped) {
+      return stopped.reason();
+    }
+    return "nothing";
+  }
+};
+
+TEST(Publisher, IsNotTakenForARunningOriginalThatRenewsItsWitness) {
+  World world;
+  world.log.wal_end = Lsn(200);
+  world.insert(5, 200, {1});
+  world.run();
+  run_past(world, {});
+  // The second process has read the progress, and halts for minutes before it reads the database.
+  Publisher second(
+      world.settings,
+      {world.log, world.producers, world.progress, world.topics, world.source, *world.format, world.clock, nullptr},
+      "of the second");
+  int calls = 0;
+  world.source.before_facts = [&] {
+    if (++calls != 2) return;
+    for (int i = 0; i < 2; ++i) {
+      world.clock.time += world.settings.witness_interval;
+      run_past(world, world.source.witnesses);
+    }
+  };
+  const Witnesses before = world.source.witnesses;
+  EXPECT_NO_THROW(second.step());
+  EXPECT_TRUE(second.streaming());
+  EXPECT_FALSE(before.have(world.source.witnesses.recorded));
+}
+
+TEST(Publisher, IsFencedWhereAnotherHasRenewedTheWitnessWhileItWaited) {
+  World world;
+  world.log.wal_end = Lsn(200);
+  world.insert(5, 200, {1});
+  world.run();
+  run_past(world, {});
+  // A second process waits for the slot, which a third one takes.
+  Publisher second(
+      world.settings,
+      {world.log, world.producers, world.progress, world.topics, world.source, *world.format, world.clock, nullptr},
+      "of the second");
+  world.source.reader = 77;
+  bool taken = false;
+  world.clock.asleep = [&] {
+    if (std::exchange(taken, true)) return;
+    world.source.reader.reset();
+    world.run_id = "of the third";
+    world.start();
+    for (int i = 0; i < 2; ++i) {
+      world.clock.time += world.settings.witness_interval;
+      run_past(world, world.source.witnesses);
+    }
+    world.source.reader = 78;
+  };
+  try {
+    second.step();
+    ADD_FAILURE() << "it was fenced";
+  } catch (const PublishStopped& stopped) {
+    EXPECT_EQ(stopped.reason(), "fenced");
+  }
+  EXPECT_TRUE(taken);
+}
+
+TEST(Publisher, ACloneFencesNobody) {
+  World world;
+  world.log.wal_end = Lsn(100);
+  world.insert(5, 200, {1});
+  world.run();
+  run_past(world, {});
+  Clone clone(world);
+  clone.log.wal_end = Lsn(10'000);
+  world.insert(6, 300, {2});
+  world.log.wal_end = Lsn(300);
+  world.start();  // which renews it
+  run_past(world, clone.source.witnesses);
+  const int epoch = world.kafka.epoch, transactions = world.kafka.transactions;
+  EXPECT_EQ(clone.stopped_by(world), "other_history");
+  EXPECT_EQ(std::pair(world.kafka.epoch, world.kafka.transactions), std::pair(epoch, transactions));
+  world.insert(7, 400, {3});
+  world.run();
+  world.expect_exactly_once();
+}
+
+// At any moment a copy is made, and started at any later one. Once a witness is recorded that was made after it, it
+// publishes nothing and fences nobody; the original, whatever becomes of it, is never taken for a clone, nor is a
+// standby that ends at P.
+TEST(Publisher, TellsClonesUnderRandomFailures) {
+  int told = 0;
+  for_each_seed([&](uint64_t seed) {
+    std::mt19937_64 random(seed);
+    const auto below = [&](uint64_t bound) { return random() % bound; };
+    World world;
+    world.log.wal_end = Lsn(100);
+    world.settings.batch.records_max = 1 + below(20);
+    world.settings.idle_interval = std::chrono::milliseconds(10);
+    world.settings.witness_interval = std::chrono::milliseconds(1 + below(300));
+    world.start();
+    const RandomFailures failures{world, below, 3 + below(60), below(12)};
+    world.kafka.repeat_commit = [&] { return failures.strikes(); };
+    world.kafka.delay_is_over = [&] { return below(3) == 0; };
+    int renewed_in = 0;
+    world.source.before_renewal = [&] {
+      if (below(8) == 0) throw PgError("55P03", "canceling statement due to lock timeout");
+      renewed_in = world.kafka.epoch;
+    };
+    const auto& renewals = world.source.renewals;
+    std::optional<Clone> clone;
+    size_t renewals_of_the_clone = 0;
+    bool is_told = false;
+    world.kafka.after_commit = [&, fail = world.kafka.after_commit] {
+      const Progress progress = recorded(world);
+      // One that a producer leaves behind is another's only once it has renewed it.
+      if (clone && renewals.size() > renewals_of_the_clone && renewed_in == world.kafka.epoch &&
+          progress.lsn >= renewals.back().first)
+        is_told = true;
+      const auto behind =
+          std::find_if(renewals.rbegin(), renewals.rend(), [&](const auto& one) { return one.first <= progress.lsn; });
+      if (!progress.witness.empty()) {
+        ASSERT_NE(behind, renewals.rend());
+        EXPECT_TRUE(behind->second.have(progress.witness)) << "of a standby that ends at " << progress.lsn.value();
+      }
+      fail();
+    };
+    const uint64_t rounds = 10 + below(30);
+    const uint64_t copied_in = below(rounds), started_in = copied_in + below(rounds - copied_in);
+    for (uint64_t round = 0; round < rounds; ++round) {
+      if (below(2) == 0) {
+        world.log.wal_end = Lsn(world.log.wal_end.value() + 10 + below(100));
+        std::vector<int> keys(1 + (below(6) == 0 ? below(60) : below(4)));
+        world.insert(10 + round, world.log.wal_end.value(), keys, 1 + below(8));
+      }
+      try {
+        for (uint64_t steps = below(60); steps > 0; --steps) world.publisher->step();
+        if (below(10) == 0) world.start();
+      } catch (const Killed&) {
+        world.start();
+      }
+      if (round == copied_in) {
+        clone.emplace(world);
+        renewals_of_the_clone = renewals.size();
+      }
+      if (round < started_in || !is_told || below(2) == 0) continue;
+      clone->log.wal_end = Lsn(world.log.wal_end.value() + 1'000);
+      const int epoch = world.kafka.epoch;
+      const auto committed = world.kafka.committed.size();
+      EXPECT_EQ(clone->stopped_by(world), "other_history");
+      EXPECT_EQ(world.kafka.epoch, epoch);
+      EXPECT_EQ(world.kafka.committed.size(), committed);
+      ++told;
+    }
+    world.insert(100, world.log.wal_end.value() + 10, {1});
+    world.log.wal_end = world.log.units.back().end;
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      try {
+        world.run();
+        break;
+      } catch (const Killed&) {
+        world.start();
+      }
+    }
+    world.expect_exactly_once();
+  });
+  EXPECT_TRUE(told > 100 || std::getenv("ANABRANCH_SEED") != nullptr) << told;
 }
 
 // Everything random: sizes, failures of every call before and after it has had its effect, kills, slots that forget.

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sidecar/log/transaction.hpp"
@@ -91,14 +92,24 @@ class ModelSource final : public SourceView {
   std::vector<ParkedValue> parked;
   int snapshots = 0;
   bool slot_dropped = false;
+  // The witnesses as they are now, and where in the WAL they came to be so: what a standby has that ends there.
+  Witnesses witnesses;
+  std::vector<std::pair<Lsn, Witnesses>> renewals;
+  // Called before they are renewed; may throw.
+  std::function<void()> before_renewal = [] {};
+  std::function<void()> before_facts = [] {};
+  std::optional<int> reader;  // of the slot
 
   SourceFacts facts(uint32_t) override {
+    before_facts();
     SourceFacts facts = given;
+    facts.witnesses = witnesses;
     facts.system_identifier = "700";
     facts.timeline = 1;
     facts.flushed = Lsn(1'000'000);
     facts.slot = SourceSlot{};
     facts.slot->confirmed = log_.confirmed;
+    facts.slot->active_pid = reader;
     facts.published_before |= !reports.empty();
     return facts;
   }
@@ -107,6 +118,16 @@ class ModelSource final : public SourceView {
     return Snapshot::parse(visible);
   }
   Lsn wal_end() override { return log_.wal_end; }
+  std::optional<std::string> renew_witness(const std::string& recorded, const std::string& known) override {
+    before_renewal();
+    if (witnesses.fresh != known) return std::nullopt;
+    static int made = 0;
+    witnesses = {recorded, "witness-" + std::to_string(++made)};
+    // Where a test knows of the WAL it has a commit more.
+    if (log_.wal_end.valid()) log_.wal_end = Lsn(log_.wal_end.value() + 1);
+    renewals.emplace_back(log_.wal_end, witnesses);
+    return witnesses.fresh;
+  }
   void report(const PublisherReport& report) override { reports.push_back(report); }
   void park(const std::vector<ParkedValue>& values) override {
     parked.insert(parked.end(), values.begin(), values.end());

@@ -226,6 +226,52 @@ TEST(Startup, RefusesAnOlderServer) {
   expect_stop(facts, Reason::older_server, "0/6000");
 }
 
+// By positions it could be the original: the same timeline, and WAL beyond P.
+TEST(Startup, RefusesACopyThatHasWrittenAsMuchAsTheOriginal) {
+  StartupFacts facts = level();
+  facts.stored.progress->witness = "b";
+  facts.source.witnesses = {"a", "b"};
+  EXPECT_EQ(decide_startup(facts).kind, Kind::go_on) << "it is recorded, and not known to be";
+  facts.source.witnesses = {"b", "c"};
+  EXPECT_EQ(decide_startup(facts).kind, Kind::go_on) << "the next one is on its way";
+  for (const Witnesses& older : {Witnesses{"", "a"}, Witnesses{"z", "a"}, Witnesses{}}) {
+    facts.source.witnesses = older;
+    expect_stop(facts, Reason::other_history, "0/1000");
+    expect_stop(facts, Reason::other_history, "anabranch adopt");
+    EXPECT_EQ(decide_before_init(facts).reason, Reason::other_history) << "it fences nobody";
+    facts.stored.whole = false;
+    EXPECT_EQ(decide_before_init(facts).reason, Reason::other_history) << "what is in doubt has a later one";
+    facts.stored.whole = true;
+  }
+  // It has a slot that stands behind P, or none: what it is has to be said first.
+  facts.source.slot->confirmed = Lsn(0x1001);
+  expect_stop(facts, Reason::other_history, "clone");
+  facts.source.slot.reset();
+  expect_stop(facts, Reason::other_history, "clone");
+}
+
+TEST(Startup, JudgesNoWitnessWhereNoneIsRecorded) {
+  StartupFacts facts = level();
+  EXPECT_EQ(decide_startup(facts).kind, Kind::go_on);
+  facts.source.witnesses = {"a", "b"};
+  EXPECT_EQ(decide_startup(facts).kind, Kind::go_on) << "an older version has published since";
+  EXPECT_TRUE(decide_before_init(facts).may_go_on());
+  EXPECT_TRUE(decide_before_init(fresh()).may_go_on());
+}
+
+// A standby that has P has its witness; one that has not is told by its position.
+TEST(Startup, TellsAPromotedStandbyByPositionsFirst) {
+  StartupFacts facts = level();
+  facts.stored.progress->witness = "b";
+  facts.source.witnesses = {"a", "b"};
+  facts.source.timeline = 2;
+  facts.source.switched_at = Lsn(0x1000);
+  EXPECT_EQ(decide_startup(facts).kind, Kind::go_on);
+  facts.source.witnesses = {"", "a"};
+  facts.source.switched_at = Lsn(0xfff);
+  expect_stop(facts, Reason::diverged, "0/FFF");
+}
+
 TEST(Startup, RefusesAnotherKafkaCluster) {
   StartupFacts facts = level();
   facts.cluster_id = "kafka-2";
@@ -264,8 +310,8 @@ TEST(Startup, AdoptsWhereItIsKnownWhatIsMissing) {
     EXPECT_FALSE(adoption(Kind::stop, reason)->complete);
     EXPECT_EQ(adoption(Kind::stop, reason)->position, Lsn(0x1000)) << "the server goes on where it was";
   }
-  for (const Reason reason :
-       {Reason::gap, Reason::progress_lost, Reason::other_system, Reason::diverged, Reason::older_server}) {
+  for (const Reason reason : {Reason::gap, Reason::progress_lost, Reason::other_system, Reason::diverged,
+                              Reason::older_server, Reason::other_history}) {
     ASSERT_TRUE(adoption(Kind::stop, reason));
     EXPECT_EQ(adoption(Kind::stop, reason)->position, Lsn(0x900));
   }
