@@ -25,13 +25,18 @@ def cluster_script(*arguments):
 
 @contextlib.contextmanager
 def rigs():
-    """A function rig(name, setting=value...) that makes a cluster; the directory is removed at the end."""
+    """A function rig(name, setting=value...) that makes a cluster in rig.directory, which is removed at the end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that what was started ends, too
     directory = cluster_script("private_directory")
     try:
         pg_config = cluster_script("private_server", directory)
         subprocess.run(["make", "-s", "-C", ROOT, "install", f"PG_CONFIG={pg_config}"], check=True, stdout=subprocess.DEVNULL)
-        yield lambda name, **settings: Rig(directory, name, **SERVER, **settings)
+
+        def make_rig(name, **settings):
+            return Rig(directory, name, **SERVER, **settings)
+
+        make_rig.directory = directory
+        yield make_rig
     finally:
         cluster_script("remove", directory)
 

@@ -98,25 +98,31 @@ class Anabranch(Stream):
 
 
 class Debezium(Stream):
-    """Its worker runs from the first start to the end, so that Java stays warm; stop() stops the connector in it."""
+    """Its worker runs from the first start to the end, so that Java stays warm; stop() stops the connector in it. With
+    `copies_tables` it begins with the rows that exist, and nobody waits for that here."""
     name = "Debezium"
+    _starting = None
 
-    def __init__(self, rig, kafka, partitions, exactly_once=False):
+    def __init__(self, rig, kafka, partitions, exactly_once=False, copies_tables=False):
         self.prefix = "debezium_once" if exactly_once else "debezium"
         super().__init__(rig, self.prefix)
         if exactly_once:
             self.name = "Debezium, exactly once"
         self.directory = pathlib.Path(rig.directory, self.prefix)
-        done = self._script("start", "--name", self.prefix, "--bootstrap", kafka.bootstrap, "--tables", "public.item,public.mark", "--database",
-                            f"host=127.0.0.1,port={rig.cluster.port},user=postgres,dbname={rig.dbname}",
-                            "--property", f"topic.creation.default.partitions={partitions}", *["--exactly-once"] * exactly_once)
-        self._pid = int(done.strip())
+        command = self._command("start", "--name", self.prefix, "--bootstrap", kafka.bootstrap, "--tables", "public.item,public.mark", "--database",
+                                f"host=127.0.0.1,port={rig.cluster.port},user=postgres,dbname={rig.dbname}",
+                                "--property", f"topic.creation.default.partitions={partitions}", *["--exactly-once"] * exactly_once)
+        if copies_tables:
+            self._starting = subprocess.Popen([*command, "--property", "snapshot.mode=initial"], stdout=subprocess.DEVNULL)
+            wait_until((self.directory / "pid").exists, "the connector's process", 120)
+            self._pid = int((self.directory / "pid").read_text())
+        else:
+            self._pid = int(subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout)
         listener = re.search(r"^listeners=(.*)", (self.directory / "worker.properties").read_text(), re.M)[1]
         self._url = f"{listener}/connectors/{self.prefix}"
 
-    def _script(self, command, *arguments):
-        return subprocess.run([ROOT / "bench" / "peers" / "debezium.sh", command, self.directory, *arguments], check=True, text=True,
-                              stdout=subprocess.PIPE).stdout
+    def _command(self, command, *arguments):
+        return [ROOT / "bench" / "peers" / "debezium.sh", command, self.directory, *arguments]
 
     def _put(self, state):
         with urllib.request.urlopen(urllib.request.Request(f"{self._url}/{state}", method="PUT"), timeout=60):
@@ -133,7 +139,10 @@ class Debezium(Stream):
         wait_until(lambda: not self.walsender(), "the end of the connector's walsender", 60)
 
     def end(self):
-        self._script("destroy")
+        if self._starting is not None:
+            self._starting.terminate()
+            self._starting.wait()
+        subprocess.run(self._command("destroy"), check=True)
 
     def pid(self):
         return self._pid
