@@ -33,7 +33,7 @@ const char* remedy_of(Oid function) {
 }
 
 bool check_function(Oid function, void*) {
-  const AclResult right = pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE);
+  const AclResult right = object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE);
   if (right != ACLCHECK_OK) aclcheck_error(right, OBJECT_FUNCTION, get_func_name(function));
   const char volatility = func_volatile(function);
   if (volatility == PROVOLATILE_IMMUTABLE) return false;

@@ -113,7 +113,7 @@ void publish_table(Oid table) {
   const bool partitioned = get_rel_relkind(table) == RELKIND_PARTITIONED_TABLE;
   const char* command =
       psprintf("ALTER PUBLICATION %s ADD TABLE %s%s", quoted, partitioned ? "" : "ONLY ", table_name(table));
-  if (!pg_class_ownercheck(table, GetUserId()))
+  if (!object_ownercheck(RelationRelationId, table, GetUserId()))
     ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                     errmsg("table %s is not published, and only its owner may have it published", table_name(table)),
                     errhint("Ask an administrator to run %s.", command)));
