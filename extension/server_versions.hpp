@@ -113,6 +113,20 @@ inline IndexScanDesc index_beginscan(Relation table, Relation index, Snapshot sn
 
 namespace anabranch {
 
+// From 18 on a publication has to name stored generated columns, or UPDATE and DELETE fail on a table that has one and
+// writes whole old rows. Our decoder leaves them out all the same.
+#if PG_VERSION_NUM >= 180000
+constexpr const char* publication_options = "publish_via_partition_root = true, publish_generated_columns = stored";
+inline bool publishes_generated(const Publication* publication) {
+  return publication->pubgencols_type == PUBLISH_GENCOLS_STORED;
+}
+#else
+constexpr const char* publication_options = "publish_via_partition_root = true";
+inline bool publishes_generated(const Publication*) {
+  return true;
+}
+#endif
+
 // Has group columns stand as the expressions that they are. From 18 on they are columns of one more entry of the range
 // table, the last one.
 inline void flatten_groups([[maybe_unused]] Query* query) {

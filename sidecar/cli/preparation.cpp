@@ -9,9 +9,10 @@ namespace anabranch {
 
 namespace statements {
 
-std::string create_publication(const std::string& publication) {
-  return fmt::format("CREATE PUBLICATION {} FOR TABLE anabranch.ddl WITH (publish_via_partition_root = true)",
-                     quote_identifier(publication));
+std::string create_publication(const std::string& publication, int server_version) {
+  return fmt::format("CREATE PUBLICATION {} FOR TABLE anabranch.ddl WITH (publish_via_partition_root = true{})",
+                     quote_identifier(publication),
+                     server_version >= generated_columns_version ? ", publish_generated_columns = stored" : "");
 }
 
 std::string comment_on_publication(const std::string& publication) {
@@ -275,7 +276,7 @@ class Plan {
     const auto shown = printable(settings_.publication);
     if (!facts_.publication) {
       auto& step = add(Step::State::doable, "publication", fmt::format("\"{}\" does not exist", shown));
-      step.statements = {statements::create_publication(settings_.publication),
+      step.statements = {statements::create_publication(settings_.publication, facts_.version),
                          statements::comment_on_publication(settings_.publication)};
       step.done = fmt::format("\"{}\" has been created", shown);
       step.needs = {"extension"};
@@ -291,6 +292,10 @@ class Plan {
     if (!publication.via_root) {
       missing.emplace_back("publishes partitions, not their roots");
       mending.push_back(fmt::format("ALTER PUBLICATION {} SET (publish_via_partition_root = true)", name));
+    }
+    if (!publication.generated_columns) {
+      missing.emplace_back("leaves out stored generated columns");
+      mending.push_back(fmt::format("ALTER PUBLICATION {} SET (publish_generated_columns = stored)", name));
     }
     if (!publication.all_operations) {
       missing.emplace_back("leaves out some operations");
