@@ -337,7 +337,9 @@ class Plan {
           .remedy = "name another slot in the settings file ([source.home] slot)";
     } else if (slot->wal_status == "lost") {
       add(Step::State::remains, "slot",
-          fmt::format("\"{}\" has been invalidated: it passed max_slot_wal_keep_size and its WAL is gone", slot_))
+          fmt::format(
+              "\"{}\" has been invalidated (max_slot_wal_keep_size, or idle_replication_slot_timeout), its WAL is gone",
+              slot_))
           .remedy = fmt::format("{}\nthen run anabranch init again; the copies are then filled anew", drop);
     } else if (slot->two_phase) {
       add(Step::State::remains, "slot", fmt::format("\"{}\" was created with two_phase", slot_)).remedy =
