@@ -11,6 +11,15 @@ PG_CONFIG   ?= pg_config
 PGXS        := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
+# A server that another compiler has built hands over flags that this one may not know.
+complaint = $(shell echo | $(1) $(2) -fsyntax-only -x $(3) - 2>&1)
+known     = $(foreach flag,$(2),$(if $(call complaint,$(1),-Wall $(flag),$(3)),,$(flag)))
+ifneq ($(call complaint,$(CXX),$(CXXFLAGS),c++),)
+override CXXFLAGS := $(call known,$(CXX),$(CXXFLAGS),c++)
+endif
+ifneq ($(call complaint,$(CC),$(CFLAGS),c),)
+override CFLAGS := $(call known,$(CC),$(CFLAGS),c)
+endif
 else ifneq ($(filter-out test demo sidecar,$(or $(MAKECMDGOALS),all)),)
 $(error no server headers for "$(PG_CONFIG)": install postgresql-server-dev-15, or name another pg_config by PG_CONFIG=)
 endif

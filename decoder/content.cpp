@@ -46,7 +46,7 @@ struct OrderKey {
 };
 
 OrderKey order_of(Relation table) {
-  Oid oid = RelationGetPrimaryKeyIndex(table);
+  Oid oid = RelationGetPrimaryKeyIndex(table, false);
   if (!OidIsValid(oid) && table->rd_rel->relreplident == REPLICA_IDENTITY_INDEX) oid = RelationGetReplicaIndex(table);
   if (!OidIsValid(oid)) refuse_without_key(table);
   Relation index = index_open(oid, AccessShareLock);

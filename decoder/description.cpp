@@ -83,7 +83,7 @@ uint32_t read_generation(Oid relation) {
   if (table == nullptr) return 0;
   int32 generation = 0;
   if (is_generation_table(table)) {
-    Oid index = RelationGetPrimaryKeyIndex(table);
+    Oid index = RelationGetPrimaryKeyIndex(table, false);
     ScanKeyData key;
     ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relation));
     SysScanDesc scan = systable_beginscan(table, index, OidIsValid(index), nullptr, 1, &key);

@@ -126,7 +126,7 @@ Bitmapset* identity_of(Relation relation) {
 
 // The columns of a relation's primary key. A deferrable key counts for none.
 Bitmapset* primary_key_of(Relation relation) {
-  return columns_of(RelationGetPrimaryKeyIndex(relation));
+  return columns_of(RelationGetPrimaryKeyIndex(relation, false));
 }
 
 void make_columns(RelationEntry* entry, Relation relation, Relation root, const AttrMap* map) {

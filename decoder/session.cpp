@@ -26,10 +26,6 @@ uint64 full_xid(TransactionId xid) {
   return static_cast<uint64>(epoch) << 32 | xid;
 }
 
-HeapTuple tuple_of(ReorderBufferTupleBuf* buffer) {
-  return buffer ? &buffer->tuple : nullptr;
-}
-
 void take_apart(HeapTuple source, TupleDesc descriptor, Tuple* tuple) {
   heap_deform_tuple(source, descriptor, tuple->values, tuple->nulls);
 }
@@ -340,9 +336,7 @@ void Session::commit(ReorderBufferTXN* transaction) {
 void Session::skipped() {
   if (++skipped_since_write_ < skipped_max) return;
   skipped_since_write_ = 0;
-#if PG_VERSION_NUM < 160000
-  OutputPluginUpdateProgress(decoding_, false);
-#endif
+  tell_progress(decoding_);
 }
 
 void Session::write(bool is_last) {

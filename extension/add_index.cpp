@@ -85,8 +85,7 @@ Node* flatten(Node* node, Flattening* flattening) {
     flattening->computed = true;
     return nullptr;
   }
-  return expression_tree_mutator(node, reinterpret_cast<Node* (*)()>(reinterpret_cast<void (*)()>(flatten)),
-                                 flattening);
+  return expression_tree_mutator(node, ANABRANCH_MUTATOR(flatten), flattening);
 }
 
 bool is_not_built_in(Oid function, void*) {
@@ -121,8 +120,7 @@ bool makes_foreign_value(Node* node) {
 bool runs_foreign_code(Node* node, void* context) {
   if (node == nullptr) return false;
   if (makes_foreign_value(node) || check_functions_in_node(node, is_not_built_in, context)) return true;
-  return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(runs_foreign_code)),
-                                context);
+  return expression_tree_walker(node, ANABRANCH_WALKER(runs_foreign_code), context);
 }
 
 Query* analyse(const char* text) {

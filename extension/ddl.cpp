@@ -19,18 +19,7 @@ bool has_expression(const AlterTableCmd* command) {
 
 // Whether the row type of the relation has other attributes afterwards.
 bool reshapes(const AlterTableCmd* command) {
-  switch (command->subtype) {
-    case AT_AddColumn:
-    case AT_DropColumn:
-#if PG_VERSION_NUM < 160000
-    case AT_AddColumnRecurse:
-    case AT_DropColumnRecurse:
-#endif
-    case AT_AlterColumnType:
-      return true;
-    default:
-      return false;
-  }
+  return adds_or_drops_column(command->subtype) || command->subtype == AT_AlterColumnType;
 }
 
 void put_type(ReturnSetInfo* result, Oid type) {

@@ -46,7 +46,7 @@ Request resolve(text* name, text* query, bool prepare_sources) {
   request.owner = GetUserId();
   if (isTempOrTempToastNamespace(request.schema))
     ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION), errmsg("an aggregate table cannot be temporary")));
-  const AclResult right = pg_namespace_aclcheck(request.schema, request.owner, ACL_CREATE);
+  const AclResult right = object_aclcheck(NamespaceRelationId, request.schema, request.owner, ACL_CREATE);
   if (right != ACLCHECK_OK) aclcheck_error(right, OBJECT_SCHEMA, get_namespace_name(request.schema));
   // RangeVarGetCreationNamespace and the server see to pg_catalog and pg_toast.
   for (const char* ours : {"anabranch", "anabranch_data", "information_schema"})

@@ -50,11 +50,11 @@ class Row {
   // Backwards through the index: among many versions of one key the newest stands last (see places.hpp).
   bool find(const char* table, Oid equality, Datum key, Snapshot snapshot) {
     relation_ = table_open(get_relname_relid(table, get_namespace_oid("anabranch", false)), AccessShareLock);
-    index_ = index_open(RelationGetPrimaryKeyIndex(relation_), AccessShareLock);
+    index_ = index_open(RelationGetPrimaryKeyIndex(relation_, false), AccessShareLock);
     ScanKeyData condition;
     ScanKeyEntryInitialize(&condition, 0, 1, BTEqualStrategyNumber, InvalidOid, index_->rd_indcollation[0], equality,
                            key);
-    scan_ = index_beginscan(relation_, index_, snapshot, 1, 0);
+    scan_ = index_beginscan(relation_, index_, snapshot, nullptr, 1, 0);
     index_rescan(scan_, &condition, 1, nullptr, 0);
     slot_ = table_slot_create(relation_, nullptr);
     return index_getnext_slot(scan_, BackwardScanDirection, slot_);
@@ -168,11 +168,9 @@ const char* copy_name(Oid copy) {
 // writes.
 XLogRecPtr mark_present() {
   if (RecoveryInProgress()) return GetXLogReplayRecPtr(nullptr);
-  const XLogRecPtr end = LogLogicalMessage("anabranch", "", 0, false);
+  LogLogicalMessage("anabranch", "", 0, false, true);
   // The message's start: whatever ends before it was committed before it.
-  const XLogRecPtr start = ProcLastRecPtr;
-  XLogFlush(end);
-  return start;
+  return ProcLastRecPtr;
 }
 
 const char* printed(XLogRecPtr lsn) {

@@ -70,7 +70,7 @@ class Finder {
     }
     CommandCounterIncrement();
     snapshot_ = RegisterSnapshot(GetLatestSnapshot());
-    scan_ = index_beginscan(state_, index_, snapshot_, key_count(), 0);
+    scan_ = index_beginscan(state_, index_, snapshot_, nullptr, key_count(), 0);
     fetch_ = table_index_fetch_begin(state_);
     found_ = table_slot_create(state_, nullptr);
   }

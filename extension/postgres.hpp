@@ -16,6 +16,9 @@ extern "C" {
 #include <access/xact.h>
 #include <catalog/namespace.h>
 #include <catalog/partition.h>
+#include <catalog/pg_class.h>
+#include <catalog/pg_namespace.h>
+#include <catalog/pg_proc.h>
 #include <catalog/pg_publication.h>
 #include <catalog/pg_publication_namespace.h>
 #include <catalog/pg_publication_rel.h>
@@ -29,10 +32,16 @@ extern "C" {
 #include <mb/pg_wchar.h>
 #include <miscadmin.h>
 #include <nodes/makefuncs.h>
+#include <nodes/nodeFuncs.h>
+#include <nodes/parsenodes.h>
+#include <optimizer/optimizer.h>
 #include <port/pg_crc32c.h>
 #include <replication/logical.h>
+#include <replication/message.h>
 #include <replication/origin.h>
 #include <replication/output_plugin.h>
+#include <replication/reorderbuffer.h>
+#include <utils/acl.h>
 #include <utils/builtins.h>
 #include <utils/fmgroids.h>
 #include <utils/fmgrprotos.h>
@@ -47,16 +56,4 @@ extern "C" {
 #include <utils/varlena.h>
 }
 
-// PostgreSQL 15 does not mark what a library exports; under hidden visibility the magic block and the entry points must
-// be.
-#define ANABRANCH_EXPORTS_BEGIN _Pragma("GCC visibility push(default)")
-#define ANABRANCH_EXPORTS_END _Pragma("GCC visibility pop")
-
-// Tree walkers and mutators are declared without parameters before PostgreSQL 16.
-#if PG_VERSION_NUM >= 160000
-#define ANABRANCH_WALKER(function) reinterpret_cast<tree_walker_callback>(function)
-#define ANABRANCH_MUTATOR(function) reinterpret_cast<tree_mutator_callback>(function)
-#else
-#define ANABRANCH_WALKER(function) reinterpret_cast<bool (*)()>(function)
-#define ANABRANCH_MUTATOR(function) reinterpret_cast<Node* (*)()>(function)
-#endif
+#include "extension/server_versions.hpp"

@@ -20,7 +20,8 @@ uint32_t generation_of(Oid relation) {
   Relation table = table_open(get_relname_relid("generation", get_namespace_oid("anabranch", false)), AccessShareLock);
   ScanKeyData key;
   ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relation));
-  SysScanDesc scan = systable_beginscan(table, RelationGetPrimaryKeyIndex(table), true, GetActiveSnapshot(), 1, &key);
+  SysScanDesc scan =
+      systable_beginscan(table, RelationGetPrimaryKeyIndex(table, false), true, GetActiveSnapshot(), 1, &key);
   HeapTuple tuple = systable_getnext(scan);
   bool is_null = true;
   Datum value = HeapTupleIsValid(tuple) ? heap_getattr(tuple, 2, RelationGetDescr(table), &is_null) : Datum{0};

@@ -68,6 +68,37 @@ void refuse_partition(const Publication* publication, Oid table) {
                errhint("Select from %s, with the partition's bounds as the condition.", table_name(lfirst_oid(cell)))));
 }
 
+// The server refuses every UPDATE and DELETE on a table that writes whole old rows and has a generated column that the
+// publication leaves out. A virtual one none can take in.
+void refuse_generated(const Publication* publication, Oid table) {
+  constexpr char virtual_column = 'v';
+  ListCell* cell;
+  foreach (cell, leaf_tables(table)) {
+    Relation leaf = table_open(lfirst_oid(cell), AccessShareLock);
+    TupleDesc columns = RelationGetDescr(leaf);
+    for (int i = 0; i < columns->natts && leaf->rd_rel->relreplident == REPLICA_IDENTITY_FULL; i++) {
+      const Form_pg_attribute column = TupleDescAttr(columns, i);
+      if (column->attisdropped || column->attgenerated == '\0') continue;
+      if (column->attgenerated == virtual_column)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("UPDATE and DELETE on table %s would fail: column \"%s\" is virtual",
+                               table_name(RelationGetRelid(leaf)), NameStr(column->attname)),
+                        errdetail("The server refuses them where a table is published, writes whole old rows and has "
+                                  "a virtual generated column."),
+                        errhint("Make the column STORED. Or define a copy that can do with the primary key in old "
+                                "rows, and run ALTER TABLE ONLY %s REPLICA IDENTITY DEFAULT.",
+                                table_name(RelationGetRelid(leaf)))));
+      if (!publishes_generated(publication))
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("UPDATE and DELETE on table %s would fail: publication \"%s\" leaves out column \"%s\"",
+                               table_name(RelationGetRelid(leaf)), publication->name, NameStr(column->attname)),
+                        errhint("Run ALTER PUBLICATION %s SET (publish_generated_columns = stored), or anabranch init.",
+                                quote_identifier(publication->name))));
+    }
+    table_close(leaf, NoLock);
+  }
+}
+
 // Once the root is published, changes of its partitions come as changes of the root, and a copy of a partition alone
 // would see no more of them.
 void refuse_root_of_source(Oid table) {
@@ -96,7 +127,7 @@ void publish_table(Oid table) {
   const char* name = publication_name();
   const char* quoted = quote_identifier(name);
   if (!OidIsValid(get_publication_oid(name, true)))
-    execute(psprintf("CREATE PUBLICATION %s FOR TABLE anabranch.ddl WITH (publish_via_partition_root = true)", quoted));
+    execute(psprintf("CREATE PUBLICATION %s FOR TABLE anabranch.ddl WITH (%s)", quoted, publication_options));
   Publication* publication = GetPublicationByName(name, false);
   const PublicationActions& actions = publication->pubactions;
   if (!actions.pubinsert || !actions.pubupdate || !actions.pubdelete || !actions.pubtruncate)
@@ -106,6 +137,7 @@ void publish_table(Oid table) {
                     errmsg("publication \"%s\" publishes partitions under their own names", name),
                     errhint("Run ALTER PUBLICATION %s SET (publish_via_partition_root = true).", quoted)));
   refuse_partition(publication, table);
+  refuse_generated(publication, table);
   const Oid ddl = get_relname_relid("ddl", get_namespace_oid("anabranch", false));
   if (!published(publication, ddl)) execute(psprintf("ALTER PUBLICATION %s ADD TABLE anabranch.ddl", quoted));
   if (published(publication, table)) return;
@@ -113,7 +145,7 @@ void publish_table(Oid table) {
   const bool partitioned = get_rel_relkind(table) == RELKIND_PARTITIONED_TABLE;
   const char* command =
       psprintf("ALTER PUBLICATION %s ADD TABLE %s%s", quoted, partitioned ? "" : "ONLY ", table_name(table));
-  if (!pg_class_ownercheck(table, GetUserId()))
+  if (!object_ownercheck(RelationRelationId, table, GetUserId()))
     ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                     errmsg("table %s is not published, and only its owner may have it published", table_name(table)),
                     errhint("Ask an administrator to run %s.", command)));

@@ -81,7 +81,8 @@ void name_subquery(RangeTblEntry* entry) {
 void inline_ctes(Query* query, const Level* outer) {
   refuse_clauses(query);
   // The rights that reading the query itself would need, those of the views' owners included.
-  ExecCheckRTPerms(query->rtable, true);
+  check_rights(query);
+  flatten_groups(query);
   const Level level{outer, query};
   ListCell* cell;
   foreach (cell, query->cteList) {

@@ -31,7 +31,7 @@ void require_table(Oid relation, bool has_condition) {
   if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
     ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table", name)));
   const Oid user = GetUserId();
-  if (pg_class_ownercheck(relation, user)) return;
+  if (object_ownercheck(RelationRelationId, relation, user)) return;
   const bool operates = has_privs_of_role(user, get_role_oid("anabranch_operator", false));
   if (operates && !has_condition) return;
   ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for table \"%s\"", name),

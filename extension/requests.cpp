@@ -31,7 +31,8 @@ void require_control(Oid copy) {
     ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a copy made by anabranch", name),
                     errhint("SELECT copy FROM anabranch.copies lists them.")));
   const Oid user = GetUserId();
-  if (!pg_class_ownercheck(copy, user) && !has_privs_of_role(user, get_role_oid("anabranch_operator", false)))
+  if (!object_ownercheck(RelationRelationId, copy, user) &&
+      !has_privs_of_role(user, get_role_oid("anabranch_operator", false)))
     ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for copy \"%s\"", name),
                     errhint("Its owner and members of role anabranch_operator may do this.")));
 }

@@ -69,12 +69,12 @@ Identity identity_of(Oid table, Oid root) {
   const char kind = relation->rd_rel->relreplident;
   Identity identity{kind == REPLICA_IDENTITY_FULL, nullptr};
   if (identity.full)
-    identity.columns = index_columns(RelationGetPrimaryKeyIndex(relation));
+    identity.columns = index_columns(RelationGetPrimaryKeyIndex(relation, false));
   else if (kind != REPLICA_IDENTITY_NOTHING)
     identity.columns = plain_numbers(RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_IDENTITY_KEY));
   if (table != root) {
     Relation parent = table_open(root, AccessShareLock);
-    AttrMap* map = build_attrmap_by_name(RelationGetDescr(parent), RelationGetDescr(relation));
+    AttrMap* map = build_attrmap_by_name(RelationGetDescr(parent), RelationGetDescr(relation), false);
     Bitmapset* mapped = nullptr;
     for (int i = 0; i < map->maplen; i++)
       if (bms_is_member(i + 1, identity.columns)) mapped = bms_add_member(mapped, map->attnums[i]);
@@ -87,7 +87,7 @@ Identity identity_of(Oid table, Oid root) {
 
 Bitmapset* primary_key(Oid table) {
   Relation relation = table_open(table, AccessShareLock);
-  Bitmapset* columns = index_columns(RelationGetPrimaryKeyIndex(relation));
+  Bitmapset* columns = index_columns(RelationGetPrimaryKeyIndex(relation, false));
   table_close(relation, NoLock);
   return columns;
 }
@@ -124,7 +124,8 @@ const char* column_names(Oid relation, Bitmapset* numbers) {
 }
 
 void set_full_identity(Oid table) {
-  if (!pg_class_ownercheck(table, GetUserId())) aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(table));
+  if (!object_ownercheck(RelationRelationId, table, GetUserId()))
+    aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(table));
   execute_with_retries(psprintf("ALTER TABLE ONLY %s REPLICA IDENTITY FULL", table_name(table)), table);
 }
 

@@ -91,7 +91,7 @@ Datum request_replacement(Oid copy, Oid twin, const char* purpose, bool swap) {
 
 void require_ownership(Oid copy) {
   require_control(copy);
-  if (pg_class_ownercheck(copy, GetUserId())) return;
+  if (object_ownercheck(RelationRelationId, copy, GetUserId())) return;
   ereport(ERROR,
           (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for copy \"%s\"", get_rel_name(copy)),
            errhint("Its query runs with the owner's rights, so only the owner may write it.")));

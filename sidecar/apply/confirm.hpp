@@ -17,7 +17,7 @@ class FlushTracker {
 
   // `position` was recorded by a commit that ends at or before `wal_end` (the insert position read after it).
   void recorded(Lsn position, Lsn wal_end);
-  // The server has flushed its WAL up to `wal_flushed`.
+  // The server has flushed its WAL up to `wal_flushed`, and so has each standby that the slot goes over to.
   void flushed(Lsn wal_flushed);
 
   // The highest recorded position that a crash cannot take back.

@@ -40,8 +40,14 @@ constexpr std::array statements{
     Statement{"dead_letter",
               "SELECT anabranch.park($1::text, $2::pg_lsn, $3::bigint, 'message', '', $4::text, $5::bytea, $6::bigint, "
               "$7::text, $8::bytea)"},
+    // On disk is what the standbys have, too, that the slot goes over to: confirmed past that, the slot would be ahead
+    // of the copies on a standby that is promoted. The setting is known from 17 on.
     Statement{"wal_status",
-              "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn()"},
+              "SELECT pg_current_snapshot()::text, least(pg_current_wal_flush_lsn(),"
+              " CASE WHEN current_setting('synchronized_standby_slots', true) <> '' THEN (SELECT "
+              "coalesce(min(restart_lsn), '0/0') FROM pg_replication_slots WHERE slot_name = ANY (string_to_array("
+              "translate(current_setting('synchronized_standby_slots', true), '\" ', ''), ','))) END),"
+              " pg_current_wal_insert_lsn()"},
 };
 
 std::vector<uint32_t> numbers(const std::vector<int64_t>& values) {

@@ -108,9 +108,13 @@ std::string init_script(const Settings& settings, const InitOptions& options) {
       fmt::format("NOT EXISTS (SELECT FROM pg_publication WHERE pubname = {})", quote_literal(publication));
   // The comment comes with the publication, and not with one that was there before: it tells drop which one is ours.
   script += fmt::format(
-      "SELECT statement\n  FROM (VALUES (1, {}),\n               (2, {})) AS steps (number, statement)\n"
+      "SELECT statement\n  FROM (VALUES (1, CASE WHEN {} >= {}\n                  THEN {}\n                  ELSE {} "
+      "END),\n"
+      "               (2, {})) AS steps (number, statement)\n"
       " WHERE {}\n ORDER BY number \\gexec\n",
-      quote_literal(statements::create_publication(publication)),
+      "current_setting('server_version_num')::int", generated_columns_version,
+      quote_literal(statements::create_publication(publication, generated_columns_version)),
+      quote_literal(statements::create_publication(publication, 0)),
       quote_literal(statements::comment_on_publication(publication)), missing);
 
   script += "\n-- The slot. It waits until the transactions that are open now have ended.\n";

@@ -9,9 +9,10 @@ namespace anabranch {
 
 namespace statements {
 
-std::string create_publication(const std::string& publication) {
-  return fmt::format("CREATE PUBLICATION {} FOR TABLE anabranch.ddl WITH (publish_via_partition_root = true)",
-                     quote_identifier(publication));
+std::string create_publication(const std::string& publication, int server_version) {
+  return fmt::format("CREATE PUBLICATION {} FOR TABLE anabranch.ddl WITH (publish_via_partition_root = true{})",
+                     quote_identifier(publication),
+                     server_version >= generated_columns_version ? ", publish_generated_columns = stored" : "");
 }
 
 std::string comment_on_publication(const std::string& publication) {
@@ -275,7 +276,7 @@ class Plan {
     const auto shown = printable(settings_.publication);
     if (!facts_.publication) {
       auto& step = add(Step::State::doable, "publication", fmt::format("\"{}\" does not exist", shown));
-      step.statements = {statements::create_publication(settings_.publication),
+      step.statements = {statements::create_publication(settings_.publication, facts_.version),
                          statements::comment_on_publication(settings_.publication)};
       step.done = fmt::format("\"{}\" has been created", shown);
       step.needs = {"extension"};
@@ -291,6 +292,10 @@ class Plan {
     if (!publication.via_root) {
       missing.emplace_back("publishes partitions, not their roots");
       mending.push_back(fmt::format("ALTER PUBLICATION {} SET (publish_via_partition_root = true)", name));
+    }
+    if (!publication.generated_columns) {
+      missing.emplace_back("leaves out stored generated columns");
+      mending.push_back(fmt::format("ALTER PUBLICATION {} SET (publish_generated_columns = stored)", name));
     }
     if (!publication.all_operations) {
       missing.emplace_back("leaves out some operations");
@@ -332,7 +337,9 @@ class Plan {
           .remedy = "name another slot in the settings file ([source.home] slot)";
     } else if (slot->wal_status == "lost") {
       add(Step::State::remains, "slot",
-          fmt::format("\"{}\" has been invalidated: it passed max_slot_wal_keep_size and its WAL is gone", slot_))
+          fmt::format(
+              "\"{}\" has been invalidated (max_slot_wal_keep_size, or idle_replication_slot_timeout), its WAL is gone",
+              slot_))
           .remedy = fmt::format("{}\nthen run anabranch init again; the copies are then filled anew", drop);
     } else if (slot->two_phase) {
       add(Step::State::remains, "slot", fmt::format("\"{}\" was created with two_phase", slot_)).remedy =

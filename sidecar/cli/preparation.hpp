@@ -32,10 +32,13 @@ std::vector<Step> plan_preparation(const ServerFacts& facts, const Settings& set
 
 // Servers from here on know slots that go over to a standby.
 constexpr int failover_slots_version = 170000;
+// From here on UPDATE and DELETE fail on a table with REPLICA IDENTITY FULL whose stored generated columns the
+// publication leaves out.
+constexpr int generated_columns_version = 180000;
 
 // The statements, one by one, for those who put them together differently. Names are quoted.
 namespace statements {
-std::string create_publication(const std::string& publication);
+std::string create_publication(const std::string& publication, int server_version);
 std::string comment_on_publication(const std::string& publication);
 std::string create_slot(const std::string& slot, int server_version);
 std::string create_origin(const std::string& slot);

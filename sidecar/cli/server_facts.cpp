@@ -77,12 +77,15 @@ void read_publication(Connection& connection, const std::string& name, ServerFac
       "       EXISTS (SELECT FROM pg_catalog.pg_publication_tables t"
       "               WHERE t.pubname = p.pubname AND t.schemaname = 'anabranch' AND t.tablename = 'ddl'),"
       "       coalesce(pg_catalog.obj_description(p.oid, 'pg_publication') = $2::text, false),"
-      "       (SELECT count(*) FROM pg_catalog.pg_publication_tables t WHERE t.pubname = p.pubname)"
+      "       (SELECT count(*) FROM pg_catalog.pg_publication_tables t WHERE t.pubname = p.pubname),"
+      // The column exists from 18 on.
+      "       coalesce(pg_catalog.to_jsonb(p) ->> 'pubgencols', 's') = 's'"
       " FROM pg_catalog.pg_publication p WHERE p.pubname = $1::text",
       Parameters().text(name).text(publication_comment));
   if (row.rows() == 0) return;
-  facts.publication = PublicationFacts{std::string(row.text(0, 0)), row.boolean(0, 1), row.boolean(0, 2),
-                                       row.boolean(0, 3),           row.boolean(0, 4), row.integer(0, 5)};
+  facts.publication =
+      PublicationFacts{std::string(row.text(0, 0)), row.boolean(0, 1), row.boolean(0, 2), row.boolean(0, 3),
+                       row.boolean(0, 4),           row.integer(0, 5), row.boolean(0, 6)};
 }
 
 void read_slots(Connection& connection, const std::string& slot, ServerFacts& facts) {

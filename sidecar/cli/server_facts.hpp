@@ -45,6 +45,7 @@ struct PublicationFacts {
   bool has_ddl = false;         // publishes anabranch.ddl
   bool ours = false;            // carries publication_comment
   int64_t tables = 0;
+  bool generated_columns = true;  // has those that are stored, or the server does not ask for them
 };
 
 struct RoleFacts {

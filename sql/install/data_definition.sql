@@ -438,6 +438,19 @@ BEGIN
             HINT = 'Give it the replica identity that the other partitions have.';
   END LOOP;
 
+  -- PostgreSQL 18 knows virtual columns, and would say it only to whoever writes next.
+  FOR found IN
+    SELECT c.oid::regclass AS leaf, min(a.attname) AS column_name
+    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped
+    WHERE c.relreplident = 'f' AND c.relkind = 'r'
+      AND c.oid IN (SELECT unnest(sources) UNION ALL SELECT anabranch.leaves(source) FROM unnest(sources) AS source)
+    GROUP BY c.oid
+  LOOP
+    RAISE WARNING 'UPDATE and DELETE on table % fail from now on: column "%" is virtual', found.leaf, found.column_name
+      USING DETAIL = 'The server refuses them where a table is published, writes whole old rows and has a virtual generated column.',
+            HINT = 'Drop the column, and add it as STORED.';
+  END LOOP;
+
   IF NOT touches_all THEN
     PERFORM anabranch.note_leaves(source) FROM unnest(sources) AS source;
   END IF;

@@ -7,7 +7,7 @@ its definition again.
 
 import contextlib
 
-from rig import needs, social
+from rig import Unavailable, needs, social
 
 
 def begin(rig):
@@ -74,6 +74,66 @@ def test_a_standby_is_promoted(rig):
         write_more(rig)
         comes_back(rig, "the changes between", "are lost", "anabranch.rebuild")
         assert rig.value("SELECT timeline FROM anabranch.source") == 2
+
+
+def set_and_reload(cluster, dbname, **settings):
+    with contextlib.closing(cluster.connect(dbname=dbname)) as session, session.cursor() as cursor:
+        for name, value in settings.items():
+            cursor.execute(f"ALTER SYSTEM SET {name} = %s", (value,))
+        cursor.execute("SELECT pg_reload_conf()")
+
+
+def follow_with_slots(rig, standby):
+    """The settings of docs/operations.md, of both servers; waits until the standby has the slot."""
+    rig.sql("SELECT pg_create_physical_replication_slot('standby1', true)")
+    set_and_reload(standby, rig.dbname, primary_conninfo=f"host={rig.cluster.socket} port=5432 user=postgres dbname={rig.dbname}",
+                   primary_slot_name="standby1", hot_standby_feedback="on", sync_replication_slots="on")
+    rig.wait_until(lambda: rig.value("SELECT active FROM pg_replication_slots WHERE slot_name = 'standby1'"), "the standby to use its slot")
+    set_and_reload(rig.cluster, rig.dbname, synchronized_standby_slots="standby1")
+    with contextlib.closing(standby.connect(dbname=rig.dbname)) as reading, reading.cursor() as cursor:
+        def has_slot():
+            cursor.execute("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'anabranch_app' AND synced AND NOT temporary")
+            return cursor.fetchone()[0] == 1
+        rig.wait_until(has_slot, "the slot to be on the standby")
+
+
+@needs(seconds=90)
+def test_a_standby_that_has_the_slot_is_promoted(rig):
+    """From 17 on: the sidecar goes on exactly, on the new primary, in the midst of a load, and nothing is filled anew."""
+    if rig.connection.server_version < 170000:
+        raise Unavailable("PostgreSQL 17 is the first to carry slots over to a standby")
+    begin(rig)
+    assert rig.value("SELECT failover FROM pg_replication_slots WHERE slot_name = 'anabranch_app'"), "init makes it so"
+    states = "SELECT array_agg(state ORDER BY copy) FROM anabranch.definition"
+    filled = rig.value(states)
+    with rig.standby() as standby:
+        follow_with_slots(rig, standby)
+        confirmed = "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'anabranch_app'"
+        with contextlib.closing(standby.connect(dbname=rig.dbname)) as reading, reading.cursor() as cursor:
+            cursor.execute(confirmed)
+            before = cursor.fetchone()[0]
+            with rig.load(social.LOAD):
+                def has_moved():
+                    cursor.execute(confirmed + " AND confirmed_flush_lsn > %s", (before,))
+                    return cursor.fetchone() is not None
+                rig.wait_until(has_moved, "the slot to follow on the standby")
+                rig.wait_fresh(*social.COPIES)
+                rig.sidecar.kill()
+                rig.cluster.kill()
+                standby.promote()
+                rig.move_to(standby)
+        assert rig.value("SELECT synced AND failover FROM pg_replication_slots WHERE slot_name = 'anabranch_app'")
+        # The standby that the old primary waited for is this server.
+        set_and_reload(standby, rig.dbname, synchronized_standby_slots="")
+        write_more(rig)
+        rig.sidecar.start()
+        rig.expect_current(social.COPIES)
+        with rig.load(social.LOAD):
+            rig.wait_fresh(*social.COPIES)
+        rig.expect_current(social.COPIES)
+        assert rig.value(states) == filled, "nothing was filled anew"
+        assert rig.value("SELECT timeline FROM anabranch.source") == 2
+        rig.sidecar.stop()
 
 
 @needs(seconds=60)

@@ -56,8 +56,8 @@ SELECT is((SELECT count(*)::int FROM pg_temp.records() WHERE record->>'kind' = '
 -- A jsonb of 100 kB which takes more than 1 GB to print: numbers of 131,072 digits, most of them zeros that are not stored.
 INSERT INTO item (id, doc, note) SELECT 2, jsonb_agg(1e131071::numeric), 'printable' FROM generate_series(1, 8300);
 INSERT INTO item (id, note) VALUES (3, 'the stream goes on');
-SELECT results_eq('SELECT pg_temp.changes()', ARRAY[
-  'insert public.item -> {"id": 2, "note": "printable"} gaps {"omitted": [{"column": "doc", "reason": "out of memory", "sqlstate": "54000"}]}',
+SELECT results_eq($$SELECT regexp_replace(change, '"(out of memory|string buffer exceeds maximum allowed length[^"]*)"', '"too long"') FROM pg_temp.changes() AS change$$, ARRAY[
+  'insert public.item -> {"id": 2, "note": "printable"} gaps {"omitted": [{"column": "doc", "reason": "too long", "sqlstate": "54000"}]}',
   'insert public.item -> {"id": 3, "note": "the stream goes on"}'], 'a value that cannot be printed is omitted with the reason');
 
 -- 600 MB, of which test_decoding would make 1.2 GB of text and fail; compressed on disk.

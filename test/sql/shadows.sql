@@ -6,7 +6,7 @@ CREATE TYPE mood AS ENUM ('sad', 'glad');
 CREATE DOMAIN positive AS numeric(10,2) CHECK (value > 0);
 CREATE TYPE pair AS (a int, "b c" text);
 CREATE TYPE span AS RANGE (subtype = float8);
-CREATE COLLATION plain (provider = icu, locale = 'und');
+CREATE COLLATION plain FROM "C";
 CREATE TABLE source (
   d1 int, "key" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "x ""y"" z" varchar(10) COLLATE "C", price positive, moods mood[],
   d2 text, inside pair, spans span, wait interval second(3), code bpchar, fixed char(3), at timestamptz(2), bits bit varying(5), one "char",

@@ -165,6 +165,18 @@ TEST(Preparation, VersionsMustMeet) {
   EXPECT_THAT(step_about("extension", facts).text, HasSubstr("not installed"));
 }
 
+// Where whole old rows are written, and the publication leaves such a column out, UPDATE and DELETE fail from 18 on.
+TEST(Preparation, StoredGeneratedColumnsArePublishedWhereTheServerAsksForThem) {
+  auto facts = ready_server();
+  EXPECT_EQ(step_about("publication", facts).state, Step::State::fine);
+  facts.publication->generated_columns = false;
+  EXPECT_THAT(step_about("publication", facts).statements,
+              ElementsAre("ALTER PUBLICATION \"anabranch\" SET (publish_generated_columns = stored)"));
+  facts.publication.reset();
+  facts.version = 180006;
+  EXPECT_THAT(step_about("publication", facts).statements[0], HasSubstr(", publish_generated_columns = stored)"));
+}
+
 TEST(Preparation, OthersPublicationsAndSlotsAreLeftAlone) {
   auto facts = ready_server();
   facts.publication = PublicationFacts{"app", false, true, false, false, 7};
