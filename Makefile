@@ -61,7 +61,7 @@ isolation:
 	mkdir -p tmp_check/isolation
 	dropdb --if-exists $(ISOLATION_DB) && createdb $(ISOLATION_DB)
 	psql -Xq -v ON_ERROR_STOP=1 -f test/isolation/setup.sql $(ISOLATION_DB)
-	PGISOLATIONTIMEOUT=60 $(pg_isolation_regress_installcheck) --use-existing --dbname=$(ISOLATION_DB) --bindir=$(bindir) \
+	export PGISOLATIONTIMEOUT=60; $(pg_isolation_regress_installcheck) --use-existing --dbname=$(ISOLATION_DB) --bindir=$(bindir) \
 	  --inputdir=test/isolation --outputdir=tmp_check/isolation \
 	  $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec)))
 
