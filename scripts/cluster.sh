@@ -80,7 +80,7 @@ fresh_data() { # DIR BIN
 }
 
 cluster_create() { # DIR/NAME [setting=value]...
-  local cluster=$1 bin setting
+  local cluster=$1 bin setting unknown=
   shift
   bin=$(cluster_bin "$cluster")
   fresh_data "${cluster%/*}" "$bin"
@@ -99,8 +99,11 @@ cluster_create() { # DIR/NAME [setting=value]...
     # Known from the minor releases of August 2026 on; an older server does not start with a setting it does not know.
     if [[ $("$bin/postgres" --describe-config) == *output_plugin_libraries* ]]; then
       echo "output_plugin_libraries = 'pgoutput, test_decoding, anabranch_decoder'"
+    else
+      unknown=output_plugin_libraries
     fi
     for setting in "$@"; do
+      [ "${setting%%=*}" != "$unknown" ] || continue
       printf "%s = '%s'\n" "${setting%%=*}" "$(printf '%s' "${setting#*=}" | sed "s/'/''/g")"
     done
   } >> "$cluster/data/postgresql.conf"
