@@ -255,7 +255,8 @@ def test_sleeping_function_is_told_and_set_apart(rig):
     rig.wait_live("balance", "victim")
     rig.sql("INSERT INTO entry (id, account, amount, note) VALUES (700, 'slow', 1, 'sleep')")
     rig.wait_until(lambda: "its batch is being applied, for" in str(rig.value("SELECT problem FROM anabranch.status WHERE kind = 'source'")),
-                   "status to say that a batch takes long")
+                   lambda: f"status to say that a batch takes long: {rig.sql('TABLE anabranch.findings')}, {rig.sql('TABLE anabranch.heartbeat')}, "
+                           f"{rig.sql('SELECT query, state, wait_event, xact_start FROM pg_stat_activity WHERE datname = current_database()')}")
     # What the statement's timeout does after a minute.
     for _ in range(2):
         cancel = """SELECT pg_cancel_backend(pid) FROM pg_stat_activity
