@@ -1,8 +1,15 @@
+// How the read-ahead is bounded: librdkafka's bounds are those of one partition, and those of a client for its life. So
+// the bound of all is divided by the number of partitions that the client is made for, and when there are more, a
+// client for four times as many takes its place. All of them have to be begun anew then, but that is seldom: five times
+// for 10,000 partitions. To stop some for the benefit of others would be frequent where they are read in turns.
 #include "sidecar/log/kafka_topic_reader.hpp"
 
 #include <algorithm>
 #include <future>
 #include <thread>
+#include <utility>
+
+#include <malloc.h>
 
 #include <fmt/format.h>
 
@@ -26,18 +33,30 @@ constexpr int gone_answers_min = 3;
 constexpr milliseconds gone_time_min = 10s;
 constexpr milliseconds end_wait_max = 3s;
 constexpr size_t batch_records_max = 1'000;
-constexpr int64_t skip_max = 1'000;  // so many offsets are read and dropped rather than begun anew
+constexpr size_t partitions_first = 16;
+constexpr size_t partitions_factor = 4;
+// What librdkafka takes for a record beside its key and value: itself, headers, frames.
+constexpr size_t record_overhead = 800;
+constexpr size_t step_bytes_min = size_t{4} << 10;
+constexpr milliseconds under_way_wait = 2ms;  // for what a broker has sent already
+constexpr int64_t skip_max = 1'000;           // so many offsets are read and dropped rather than begun anew
 
 // What this reader rests on.
 const KafkaProperties ours = {{"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},
                               {"auto.offset.reset", "error"},        {"enable.auto.commit", "false"},
                               {"enable.auto.offset.store", "false"}, {"allow.auto.create.topics", "false"}};
 
-// What a user may set otherwise. The queue's bound is one of each partition.
-const KafkaProperties defaults = {{"queued.max.messages.kbytes", "1024"},
-                                  {"fetch.message.max.bytes", "524288"},
-                                  {"fetch.wait.max.ms", "100"},
-                                  {"check.crcs", "true"}};
+// What a user may set otherwise. Of a partition's share one half is for values, of which librdkafka counts the bytes,
+// and one for what records take beside them, of which it counts the number. A step comes on top of what is there, and
+// is compressed: unpacked, as records, it takes ten times as much. librdkafka bounds an answer for many partitions by
+// the bytes of a share (or by the largest record, 1 MB).
+KafkaProperties defaults_for(size_t share) {
+  return {{"queued.max.messages.kbytes", std::to_string(std::max<size_t>(share / 2 / 1000, 1))},
+          {"queued.min.messages", std::to_string(std::max<size_t>(share / 2 / record_overhead, 1))},
+          {"fetch.message.max.bytes", std::to_string(std::max(share / 32, step_bytes_min))},
+          {"fetch.wait.max.ms", "100"},
+          {"check.crcs", "true"}};
+}
 
 bool is_unknown_topic(rd_kafka_resp_err_t code) {
   return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
@@ -107,8 +126,8 @@ void end_client(KafkaClient* client) {
     log_debug("a Kafka client does not end, and is left behind");
 }
 
-KafkaClientOptions client_options(KafkaProperties properties) {
-  for (const auto& [name, value] : defaults) properties.try_emplace(name, value);
+KafkaClientOptions client_options(KafkaProperties properties, size_t share) {
+  for (const auto& [name, value] : defaults_for(share)) properties.try_emplace(name, value);
   KafkaClientOptions options;
   options.type = RD_KAFKA_CONSUMER;
   options.properties = std::move(properties);
@@ -118,14 +137,37 @@ KafkaClientOptions client_options(KafkaProperties properties) {
 
 }  // namespace
 
-KafkaTopicReader::KafkaTopicReader(KafkaProperties properties, const Stop& stop, std::optional<milliseconds> patience)
+KafkaTopicReader::KafkaTopicReader(const KafkaProperties& properties, const Stop& stop,
+                                   std::optional<milliseconds> patience, size_t read_ahead_bytes_max)
     : stop_(stop),
       patience_(patience),
-      client_(new KafkaClient(client_options(std::move(properties))), end_client),
-      batch_(batch_records_max) {}
+      properties_(with_files_read(properties)),
+      read_ahead_bytes_max_(read_ahead_bytes_max),
+      partitions_max_(partitions_first),
+      batch_(batch_records_max) {
+  connect();
+}
 
 KafkaTopicReader::~KafkaTopicReader() {
   for (auto& [place, partition] : partitions_) this->stop(partition);
+}
+
+void KafkaTopicReader::connect() {
+  client_.reset(new KafkaClient(client_options(properties_, read_ahead_bytes_max_ / partitions_max_)), end_client);
+}
+
+// For more partitions. Each is started again when it is read next.
+void KafkaTopicReader::renew() {
+  for (auto& [place, partition] : partitions_) {
+    stop(partition);
+    partition.topic.reset();
+  }
+  partitions_max_ *= partitions_factor;
+  log_debug("more partitions share the read-ahead", {{"partitions_max", partitions_max_}});
+  client_.reset();
+  // What the client before had, in as many pieces as there were records, would not be given back otherwise.
+  malloc_trim(0);
+  connect();
 }
 
 // --- The brokers ----------------------------------------------------------------------------------------------------
@@ -240,6 +282,8 @@ KafkaTopicReader::Partition& KafkaTopicReader::partition(const std::string& topi
   if (made) {
     partition.name = topic;
     partition.number = number;
+  }
+  if (!partition.topic) {
     partition.topic.reset(rd_kafka_topic_new(client_->handle(), topic.c_str(), nullptr));
     if (!partition.topic) kafka::check(rd_kafka_last_error(), fmt::format("topic \"{}\"", topic));
   }
@@ -251,6 +295,7 @@ void KafkaTopicReader::start(Partition& partition, int64_t offset) {
   if (rd_kafka_consume_start(partition.topic.get(), partition.number, offset) != 0)
     kafka::check(rd_kafka_last_error(), fmt::format("reading topic \"{}\"", partition.name), client_->handle());
   partition.started = true;
+  ++started_;
   partition.next = offset;
   partition.end = -1;
   partition.asked = {};
@@ -259,8 +304,13 @@ void KafkaTopicReader::start(Partition& partition, int64_t offset) {
 void KafkaTopicReader::stop(Partition& partition) {
   if (!partition.started) return;
   partition.started = false;
+  --started_;
   partition.held.clear();
   rd_kafka_consume_stop(partition.topic.get(), partition.number);
+  // What its queue has is of no use any more. librdkafka drops it when it is asked for it, and not before.
+  const ssize_t count =
+      rd_kafka_consume_batch(partition.topic.get(), partition.number, 0, batch_.data(), batch_.size());
+  for (ssize_t i = 0; i < count; ++i) kafka::Message dropped(batch_[static_cast<size_t>(i)]);
 }
 
 void KafkaTopicReader::release(const std::string& topic, int32_t number) {
@@ -270,6 +320,10 @@ void KafkaTopicReader::release(const std::string& topic, int32_t number) {
 
 TopicRead KafkaTopicReader::read(const std::string& topic, int32_t number, int64_t first, int64_t last,
                                  milliseconds wait) {
+  if (started_ >= partitions_max_) {
+    const auto found = partitions_.find({topic, number});
+    if (found == partitions_.end() || !found->second.started) renew();
+  }
   Partition& from = partition(topic, number);
   if (!from.started || first < from.next || first - from.next > skip_max) start(from, first);
   const auto until = Clock::now() + wait;
@@ -316,22 +370,39 @@ TopicRead KafkaTopicReader::read(const std::string& topic, int32_t number, int64
   return read;
 }
 
+// Waits for something to come.
 void KafkaTopicReader::fetch(Partition& partition, milliseconds wait) {
+  if (!take(partition, 1, std::min(wait, under_way_wait))) {
+    // librdkafka looks at a queue that was full again only after up to a second, or when a broker is asked something.
+    const size_t share = read_ahead_bytes_max_ / partitions_max_;
+    if (std::exchange(partition.taken_bytes, 0) > share / 4) ask_bounds(partition.name, partition.number);
+    if (!take(partition, 1, wait)) return;
+  }
+  take(partition, batch_.size(), 0ms);
+}
+
+// Up to so many messages. librdkafka waits until it has them all. False: there was none.
+bool KafkaTopicReader::take(Partition& partition, size_t messages_max, milliseconds wait) {
   const ssize_t count = rd_kafka_consume_batch(partition.topic.get(), partition.number, static_cast<int>(wait.count()),
-                                               batch_.data(), batch_.size());
+                                               batch_.data(), messages_max);
   if (count < 0)
     kafka::check(rd_kafka_last_error(), fmt::format("reading topic \"{}\"", partition.name), client_->handle());
   std::vector<kafka::Message> messages;  // owned, whatever is thrown
+  messages.reserve(static_cast<size_t>(count));
   for (ssize_t i = 0; i < count; ++i) messages.emplace_back(batch_[static_cast<size_t>(i)]);
+  bool received = false;
   for (kafka::Message& message : messages) {
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
       take_error(partition, *message);
       continue;
     }
+    received = true;
+    partition.taken_bytes += record_overhead + message->len;
     partition.end = -1;
     partition.held.push_back(std::move(message));
-    heard();
   }
+  if (received) heard();
+  return count > 0;
 }
 
 void KafkaTopicReader::take_error(Partition& partition, const rd_kafka_message_t& message) {

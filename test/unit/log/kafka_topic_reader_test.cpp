@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka_mock.h>
+#include <malloc.h>
 
 namespace anabranch {
 namespace {
@@ -25,6 +26,8 @@ class MockKafka {
     rd_kafka_conf_t* configuration = rd_kafka_conf_new();
     rd_kafka_conf_set(configuration, "test.mock.num.brokers", "1", reason, sizeof reason);
     rd_kafka_conf_set(configuration, "linger.ms", "0", reason, sizeof reason);
+    // The mock answers with whole batches, one a partition.
+    rd_kafka_conf_set(configuration, "batch.num.messages", "10", reason, sizeof reason);
     producer_.reset(rd_kafka_new(RD_KAFKA_PRODUCER, configuration, reason, sizeof reason));
     cluster_ = rd_kafka_handle_mock_cluster(producer_.get());
   }
@@ -109,6 +112,53 @@ TEST_F(KafkaTopicReaderTest, TellsTheEndAndGoesOnBehindIt) {
   ASSERT_TRUE(bounds);
   EXPECT_EQ(bounds->first, 0);
   EXPECT_EQ(bounds->end, 7);
+}
+
+TEST_F(KafkaTopicReaderTest, GoesOnWhereItWasWhenMorePartitionsShareTheReadAhead) {
+  constexpr int partitions = 18;  // two more than the first client is for
+  kafka.topic("t", partitions);
+  for (int partition = 0; partition < partitions; ++partition)
+    kafka.write("t", partition, 100 * partition, 100 * partition + 9);
+  for (int partition = 0; partition < partitions; ++partition)
+    EXPECT_EQ(read(partition, 0, 4), range(100 * partition, 100 * partition + 4));
+  for (int partition = 0; partition < partitions; ++partition)
+    EXPECT_EQ(read(partition, 5, 9), range(100 * partition + 5, 100 * partition + 9));
+}
+
+TEST_F(KafkaTopicReaderTest, GoesOnWhenAQueueWasFull) {
+  KafkaTopicReader narrow(kafka.properties(), stop, 20s, 1 << 20);
+  kafka.topic("t", 1);
+  kafka.write("t", 0, 0, 2999);
+  int64_t next = 0;
+  for (int tries = 0; next < 3000 && tries < 4000; ++tries) {
+    const TopicRead read = narrow.read("t", 0, next, 2999, 500ms);
+    for (const TopicRecord& record : read.records) EXPECT_EQ(record.offset, next++);
+  }
+  EXPECT_EQ(next, 3000);
+}
+
+// Without a bound over all of them it would read all of it ahead, some 14 MB.
+TEST_F(KafkaTopicReaderTest, BoundsWhatIsReadAheadOfManyPartitions) {
+  constexpr int partitions = 100, records = 400;
+  constexpr size_t bound = 4 << 20;
+  kafka.topic("t", partitions);
+  for (int partition = 0; partition < partitions; ++partition) kafka.write("t", partition, 0, records - 1);
+  KafkaTopicReader narrow(kafka.properties(), stop, 20s, bound);
+  const size_t before = mallinfo2().uordblks;
+  const auto read_one = [&](int partition, int64_t offset) {
+    for (int tries = 0; tries < 400; ++tries)
+      if (!narrow.read("t", partition, offset, offset, 50ms).records.empty()) return true;
+    return false;
+  };
+  for (int64_t offset = 0; offset < 3; ++offset)
+    for (int partition = 0; partition < partitions; ++partition) ASSERT_TRUE(read_one(partition, offset));
+  size_t used = mallinfo2().uordblks, last = 0;
+  while (used != last) {  // until nothing comes any more
+    last = used;
+    std::this_thread::sleep_for(1200ms);
+    used = mallinfo2().uordblks;
+  }
+  EXPECT_LT(used, before + bound);
 }
 
 TEST_F(KafkaTopicReaderTest, RecordsOutliveTheReader) {
