@@ -5,7 +5,7 @@
 #   build      both server libraries and the sidecar, warnings being errors; nothing of the C++ runtime in a backend
 #   metadata   one version everywhere; META.json as PGXN wants it; the layout of the C++ files
 #   regress    pgTAP and regression tests under pg_regress, and transactions interleaved step by step
-#   unit       GoogleTest
+#   unit       GoogleTest; with CI set, what fails is repeated once
 #   sanitize   the same under ASan, UBSan and TSan, and each fuzzer for FUZZ_SECONDS
 #   e2e        a real cluster, a real sidecar, faults injected (test/e2e); with CI set, what fails is repeated once, alone
 #
@@ -41,7 +41,11 @@ step() {
 one() { if [ "$1" = 0 ]; then echo 1 0; else echo 0 1; fi; }
 # pg_regress: "test a ... ok" until 15, "ok 1 - a" from 16 on.
 regress_counts() { awk '/^(test |     ).* \.\.\. ok|^ok /{p++} /\.\.\. FAILED|^not ok /{f++} END{print p+0, f+0}'; }
-ctest_counts() { awk '/tests failed out of/{f=$4; n=$9; print n-f, f; found=1} END{if (!found) print 0, 0}'; }
+ctest_counts() {
+  awk '/Test +#[0-9]+:.*\*\*\*/ { sub(/.*Test +#[0-9]+: /, ""); failures = failures "  " $1 }
+       /tests failed out of/ { f = $4; n = $9; print n - f, f; found = 1 }
+       END { if (!found) print 0, 0; else if (f == 0 && failures) print "flaky, passed when repeated:" failures > "/dev/stderr" }'
+}
 summary_counts() { awk "/[0-9]+ passed, [0-9]+ failed\$/{p=\$(NF-3); f=\$(NF-1)} END{print p+0, f+0}"; }
 
 # --- Steps ------------------------------------------------------------------------------------------------------
@@ -91,7 +95,7 @@ unit_tests() { # DIRECTORY
   local status=0
   scripts/cluster.sh create "$private/unit" fsync=off
   ANABRANCH_TEST_CONNINFO="host=$(scripts/cluster.sh socket "$private/unit") port=5432 user=postgres dbname=postgres" \
-    ctest --test-dir "$1" -j"$(($(nproc) + 1))" --output-on-failure || status=$?
+    ctest --test-dir "$1" -j"$(($(nproc) + 1))" --output-on-failure ${CI:+--repeat until-pass:2} || status=$?
   scripts/cluster.sh destroy "$private/unit"
   return $status
 }

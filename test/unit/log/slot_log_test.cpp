@@ -30,6 +30,7 @@ class DatabaseSlotLog : public test::DatabaseTest {
     options_.connect = options();
     options_.slot = slot_;
     options_.publication = schema_;
+    options_.messages = false;  // other tests in the same database emit some
     options_.status_interval = milliseconds(50);
   }
   void TearDown() override {
