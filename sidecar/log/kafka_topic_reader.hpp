@@ -30,7 +30,7 @@ class KafkaTopicReader final : public TopicReader {
   // KafkaError.
   KafkaTopicReader(const KafkaProperties& properties, const Stop& stop,
                    std::optional<std::chrono::milliseconds> patience = std::nullopt,
-                   size_t read_ahead_bytes_max = size_t{64} << 20);
+                   size_t read_ahead_bytes_max = size_t{40} << 20);
   ~KafkaTopicReader() override;
 
   std::optional<Bounds> bounds(const std::string& topic, int32_t partition) override;

@@ -70,6 +70,7 @@ size_t Batch::take(const TransactionPiece& piece, size_t from, uint64_t piece_se
   for (; at < piece.changes.size(); ++at) {
     if (full()) return at;
     take_change(piece.changes[at]);
+    if (writer_.part_full()) end_part(false);
   }
   if (piece.last()) end_unit();
   return at;

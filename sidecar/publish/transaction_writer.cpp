@@ -43,7 +43,11 @@ TransactionWriter::TransactionWriter(const PublisherSettings& settings, Transact
 bool TransactionWriter::full() const {
   return bytes_ >= bounds_.bytes_max || records_ >= bounds_.records_max || spans_.size() >= spans_max ||
          (in_part_ &&
-          part_bytes_ + unselected_bytes * drafts_.back().unselected.size() >= settings_.record_bytes_max / 2);
+          part_record_bytes_ + unselected_bytes * drafts_.back().unselected.size() >= settings_.record_bytes_max / 2);
+}
+
+bool TransactionWriter::part_full() const {
+  return in_part_ && (part_bytes_ >= settings_.part_bytes_max || drafts_.back().records >= settings_.part_records_max);
 }
 
 void TransactionWriter::open() {
@@ -57,7 +61,7 @@ void TransactionWriter::open() {
 PartDraft& TransactionWriter::begin_part(PartDraft draft) {
   drafts_.push_back(std::move(draft));
   in_part_ = true;
-  part_bytes_ = 0;
+  part_bytes_ = part_record_bytes_ = 0;
   return drafts_.back();
 }
 
@@ -97,7 +101,7 @@ SpanDraft& TransactionWriter::span(const ChangeRecord& record) {
     current->topic = record.topic;
     current->partition = record.partition;
     part().spans.push_back(current);
-    part_bytes_ += topic.name.size() + span_bytes;
+    part_record_bytes_ += topic.name.size() + span_bytes;
   }
   if (record.table == nullptr) return *current;
   auto& relations = current->relations;
@@ -105,7 +109,7 @@ SpanDraft& TransactionWriter::span(const ChangeRecord& record) {
   if ((relations.empty() || relations.back() != fingerprint) &&
       std::find(relations.begin(), relations.end(), fingerprint) == relations.end()) {
     relations.push_back(fingerprint);
-    part_bytes_ += relation_bytes;
+    part_record_bytes_ += relation_bytes;
   }
   return *current;
 }
@@ -154,6 +158,7 @@ void TransactionWriter::send(const ChangeRecord& record) {
     producer_.produce(out, &target.delivery);
     ++records_;
     bytes_ += bytes.size();
+    part_bytes_ += bytes.size();
   }
   if (records_ == halfway_record) failpoint("publish_record_produced");
 }

@@ -47,6 +47,8 @@ class TransactionWriter {
 
   // The part under way, which send() counts to.
   bool in_part() const { return in_part_; }
+  // A bound is reached: it should be ended.
+  bool part_full() const;
   PartDraft& part() { return drafts_.back(); }
   PartDraft& begin_part(PartDraft draft);
   void end_part(bool ends_transaction);
@@ -88,7 +90,8 @@ class TransactionWriter {
   std::deque<SpanDraft> spans_;
   std::deque<PartDraft> drafts_;
   bool in_part_ = false;                          // the last of drafts_ is under way
-  size_t part_bytes_ = 0;                         // of its record, unselected relations apart
+  size_t part_bytes_ = 0;                         // of its values
+  size_t part_record_bytes_ = 0;                  // of the record that tells of it, unselected relations apart
   std::vector<std::vector<SpanDraft*>> current_;  // of that part, by topic handle and partition
   SpanDraft parts_;                               // of the Parts themselves
   std::vector<OpenTopic*> touched_;               // since their positions were written last

@@ -448,6 +448,7 @@ TEST(Content, IsExactUnderRandomWritesAndFailures) {
     const auto below = [&](uint64_t bound) { return test.table.below(bound); };
     World& world = test.world;
     world.settings.batch.records_max = 1 + below(20);
+    world.settings.part_records_max = 1 + below(20);
     world.settings.content_chunk_rows_max = 1 + static_cast<int>(below(6));
     if (below(4) == 0) world.settings.content_window_bytes_max = 500;
     world.start();

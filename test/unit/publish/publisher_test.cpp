@@ -59,6 +59,27 @@ TEST(Publisher, CutsALargeTransactionIntoParts) {
   EXPECT_GE(world.read()[2].parts, 9u);
 }
 
+// Who reads a part has it in memory; how much is committed at once is another matter.
+TEST(Publisher, CommitsManyPartsOfATransactionAtOnce) {
+  const auto published = [](size_t part_records, size_t part_bytes) {
+    World world;
+    world.settings.part_records_max = part_records;
+    world.settings.part_bytes_max = part_bytes;
+    world.start();
+    std::vector<int> keys(95);
+    for (size_t i = 0; i < keys.size(); ++i) keys[i] = static_cast<int>(i);
+    world.insert(6, 900, keys, 7);
+    world.run();
+    world.expect_exactly_once();
+    return std::pair(world.read()[1].parts, world.kafka.committed.size());
+  };
+  const auto [by_records, commits] = published(10, 1'000'000);
+  EXPECT_EQ(by_records, 10u);
+  EXPECT_LE(commits, 3u) << "of where publishing begins, and of the unit";
+  EXPECT_GE(published(1'000'000, 10).first, 20u);
+  EXPECT_EQ(published(1'000'000, 1'000'000).first, 1u);
+}
+
 TEST(Publisher, EndsInAPartWithoutRecordsWhereTheRowsFilledTheOneBefore) {
   World world;
   world.settings.batch.records_max = 10;
@@ -933,6 +954,8 @@ TEST(Publisher, IsExactUnderRandomFailures) {
     world.settings.batch.records_max = 1 + below(20);
     world.settings.batch.bytes_max = 50 + below(500);
     world.settings.batch_behind.records_max = 1 + below(100);
+    world.settings.part_records_max = 1 + below(20);
+    world.settings.part_bytes_max = 50 + below(500);
     world.start();
     uint64_t lsn = 100;
     for (uint64_t unit = 0; unit < 3 + below(15); ++unit) {
