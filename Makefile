@@ -9,7 +9,7 @@ MODULE_big   = $(EXTENSION)
 OBJS         = $(patsubst %.cpp,%.o,$(wildcard extension/*.cpp)) extension/value.o extension/stream.o
 DATA         = $(wildcard sql/$(EXTENSION)--*--*.sql)
 # The install script is these files, in this order.
-INSTALL_SQL  = $(patsubst %,sql/install/%.sql,schema tables definitions batches copying sources data_definition requests \
+INSTALL_SQL  = $(patsubst %,sql/install/%.sql,schema tables definitions batches copying sources consequences data_definition requests \
                  freshness verification proving twins publishing content streams views decoder grants)
 DATA_built   = sql/$(EXTENSION)--$(EXTVERSION).sql
 REGRESS      = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
