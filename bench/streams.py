@@ -6,7 +6,6 @@ whose text a reader of the topic finds again.
 import multiprocessing
 import pathlib
 import re
-import socket
 import subprocess
 import time
 import urllib.request
@@ -22,12 +21,6 @@ TABLES = """CREATE TABLE item (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KE
             CREATE TABLE mark (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text NOT NULL)"""
 ROW = "(random() * 100000)::int, round(random()::numeric * 1000, 2), md5(random()::text) || md5(random()::text) || md5(random()::text) || md5(random()::text) || md5(random()::text)"
 INSERT = f"INSERT INTO item (customer, amount, note) SELECT {ROW} FROM generate_series(1, {{rows}})"
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def wait_until(condition, what, seconds=PATIENCE_SECONDS, pause=0.005):

@@ -68,7 +68,6 @@ KafkaLogOptions kafka_log_options(const RunSettings& settings, Session& session)
     own.stop = &stop;
     return server_history(std::move(own), timeline);
   };
-  options.queue_bytes_max = settings.queue_bytes_max;
   return options;
 }
 

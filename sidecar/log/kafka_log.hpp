@@ -20,9 +20,9 @@ struct KafkaLogOptions {
   // What the server says of its history, beside a timeline that the topics are of; if given, topics that hold what it
   // never had are refused, too.
   std::function<ServerHistory(uint32_t timeline, const Stop& stop)> history;
-  std::string system_identifier;      // if not empty: topics of another server are refused (LogError other_system)
-  std::optional<int64_t> offset;      // where the position that start() gets stands in the transaction topic, if known
-  size_t queue_bytes_max = 32 << 20;  // read ahead of the applier
+  std::string system_identifier;     // if not empty: topics of another server are refused (LogError other_system)
+  std::optional<int64_t> offset;     // where the position that start() gets stands in the transaction topic, if known
+  size_t queue_bytes_max = 8 << 20;  // put together ahead of the applier; more the client has received already
 };
 
 // A thread of its own reads the topics (topic_transactions.hpp says how) and puts transactions together. Only relations

@@ -6,13 +6,13 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 
 import psycopg2
 
 from rig.brokers import Unavailable
 from rig.cluster import Cluster
+from rig.ports import free_port
 from rig.waiting import wait_until
 
 SCOPE = "anabranch"
@@ -20,21 +20,13 @@ SCOPE = "anabranch"
 TIMES = {"ttl": 10, "loop_wait": 1, "retry_timeout": 3}
 
 
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 class Member(Cluster):
     """A server that Patroni starts and stops, with the face of any other."""
 
-    def __init__(self, path, ports):
+    def __init__(self, path):
         self.path = str(path)
         self.socket = f"{path}/socket"
-        self.port, self.rest_port, self.raft_port = ports
+        self.port, self.rest_port, self.raft_port = free_port(), free_port(), free_port()
         self.process = None
 
     def patroni_log(self):
@@ -74,10 +66,8 @@ class Patroni:
         self._user = cluster.server_user()
         self._bin = next(pathlib.Path(cluster.path).parent.glob("**/bin/pg_ctl")).parent
         self._shared, self._own = shared, own
-        ports = free_ports(7)
-        self._vote_port = ports[6]
-        self._vote = None
-        self.members = [Member(cluster.path, ports[:3]), Member(f"{cluster.path}-member2", ports[3:6])]
+        self._vote, self._vote_port = None, free_port()
+        self.members = [Member(cluster.path), Member(f"{cluster.path}-member2")]
 
     def __enter__(self):
         try:
