@@ -186,8 +186,11 @@ cluster_destroy() { # DIR/NAME
   rm -rf "$1"
 }
 
-remove() { # DIR   with Kafka clusters and schema registries (scripts/kafka.sh, schema-registry.sh), where there are any
+remove() { # DIR   with what scripts/kafka.sh, schema-registry.sh and redis.sh have started there
   local data
+  for data in "$1"/*/redis.conf; do
+    [ ! -e "$data" ] || "$(dirname "${BASH_SOURCE[0]}")/redis.sh" destroy "${data%/redis.conf}"
+  done
   for data in "$1"/*/port; do
     [ ! -e "$data" ] || "$(dirname "${BASH_SOURCE[0]}")/schema-registry.sh" destroy "${data%/port}"
   done

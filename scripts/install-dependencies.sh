@@ -47,8 +47,8 @@ needed_packages() { # PURPOSE
     demo) say python3 ;;
     # clang: the fuzzers are libFuzzer's; its runtime is a package of its own. pysyncobj: what Patroni votes by.
     test)
-      say python3 python3-psycopg2 python3-confluent-kafka python3-avro pgbouncer patroni python3-pysyncobj "postgresql-$major-pgtap" libgtest-dev libgmock-dev \
-        clang-14 libclang-rt-14-dev clang-format-14
+      say python3 python3-psycopg2 python3-confluent-kafka python3-avro pgbouncer patroni python3-pysyncobj redis-tools \
+        "postgresql-$major-pgtap" libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev clang-format-14
       java_packages
       ;;
     *) usage >&2; exit 2 ;;

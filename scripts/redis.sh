@@ -37,13 +37,15 @@ answers() { # DIR
   [[ $line == [+-]* && $line != -LOADING* ]]
 }
 
+quoted() { printf '"%s"' "$(sed 's/["\\]/\\&/g' <<< "$1")"; } # VALUE
+
 configure() { # DIR [SETTING=VALUE]...
   local directory=$1 setting
   shift
   {
-    printf '%s\n' 'bind 127.0.0.1' "port $(cat "$directory/port")" "dir \"$directory\"" 'daemonize no' 'set-proc-title no' 'save ""' \
+    printf '%s\n' 'bind 127.0.0.1' "port $(cat "$directory/port")" "dir $(quoted "$directory")" 'daemonize no' 'set-proc-title no' 'save ""' \
       'appendonly yes' 'appendfsync everysec'
-    for setting in "$@"; do printf '%s "%s"\n' "${setting%%=*}" "${setting#*=}"; done
+    for setting in "$@"; do printf '%s %s\n' "${setting%%=*}" "$(quoted "${setting#*=}")"; done
   } > "$directory/redis.conf"
 }
 

@@ -10,7 +10,8 @@ import subprocess
 from confluent_kafka import KafkaError, KafkaException
 
 from rig import needs
-from rig.kafka import EX_UNAVAILABLE, SCRIPT
+from rig.kafka import SCRIPT
+from rig.script import EX_UNAVAILABLE
 from rig.waiting import wait_until
 
 FETCH = SCRIPT.parent / "fetch-jars.sh"

@@ -1,4 +1,4 @@
-"""Kafka clusters and schema registries: those that tests share which leave them whole, and others for one test each."""
+"""Kafka clusters, schema registries and Redis servers: those that tests share which leave them whole, and others for one test each."""
 
 import itertools
 
@@ -21,13 +21,18 @@ def start_schema_registry(directory, name):
     return SchemaRegistry(directory, name)
 
 
+def start_redis(directory, name, **how):
+    from rig.redis import Redis
+    return Redis(directory, name, **how)
+
+
 class Shared:
-    """The runner's: a broker and a registry for all tests that ask for "kafka" and "schema_registry", at the same time, too;
-    topics and subjects carry the tests' names. Each is started when it is first asked for, since a start takes seconds of
+    """The runner's: one of each for all tests that ask for "kafka", "schema_registry" or "redis", at the same time, too;
+    topics, subjects and keys carry the tests' names. Each is started when it is first asked for, since a start takes seconds of
     both cores. A test that failed may have left it in any state: those that start later get a new one, and the old one ends
     with its last user."""
 
-    _START = {"kafka": start_kafka, "schema_registry": start_schema_registry}
+    _START = {"kafka": start_kafka, "schema_registry": start_schema_registry, "redis": start_redis}
 
     def __init__(self, directory):
         self._directory = directory
@@ -62,7 +67,7 @@ class Shared:
 
 
 class Own:
-    """Servers of one test, to be broken; they end with it. The parameters of make_kafka() are Kafka's."""
+    """Servers of one test, to be broken; they end with it. The parameters of make_kafka() and make_redis() are Kafka's and Redis's."""
 
     def __init__(self, directory, test_name):
         self._directory, self._name = directory, test_name
@@ -80,6 +85,9 @@ class Own:
 
     def make_schema_registry(self):
         return self._start(start_schema_registry, "schema-registry")
+
+    def make_redis(self, **how):
+        return self._start(start_redis, "redis", **how)
 
     def _start(self, start, kind, **how):
         self._servers.append(start(self._directory, f"{self._name}-{kind}-{len(self._servers) + 1}", **how))

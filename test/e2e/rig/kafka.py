@@ -9,12 +9,11 @@ import subprocess
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from rig.brokers import Unavailable
 from rig.kafka_reader import Reader
+from rig.script import SCRIPTS, run
 from rig.waiting import wait_until
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[3] / "scripts" / "kafka.sh"
-EX_UNAVAILABLE = 69
+SCRIPT = SCRIPTS / "kafka.sh"
 # The quick compiler alone: a start costs half, and no test lives long enough for the other one.
 ENVIRONMENT = {"KAFKA_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1", **os.environ}
 REQUEST_SECONDS = 30
@@ -41,12 +40,7 @@ class Kafka:
         self._admin_client = None
 
     def _script(self, command, *arguments):
-        done = subprocess.run([SCRIPT, command, self.path, *map(str, arguments)], text=True, stdin=subprocess.DEVNULL, capture_output=True, env=ENVIRONMENT)
-        if done.returncode == EX_UNAVAILABLE:
-            raise Unavailable(done.stderr.strip())
-        if done.returncode != 0:
-            raise RuntimeError(f"kafka.sh {command}: {done.stderr.strip()}")
-        return done.stdout
+        return run(SCRIPT, command, self.path, *arguments, env=ENVIRONMENT)
 
     # --- Nodes: all of them, or those given -----------------------------------------------------------------------
 

@@ -2,14 +2,12 @@
 
 import json
 import pathlib
-import subprocess
 import urllib.error
 import urllib.request
 
-from rig.brokers import Unavailable
+from rig.script import SCRIPTS, run
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[3] / "scripts" / "schema-registry.sh"
-EX_UNAVAILABLE = 69
+SCRIPT = SCRIPTS / "schema-registry.sh"
 
 
 class SchemaRegistry:
@@ -20,12 +18,7 @@ class SchemaRegistry:
         self.url = self._script("start").strip()
 
     def _script(self, command):
-        done = subprocess.run([SCRIPT, command, self.path], text=True, stdin=subprocess.DEVNULL, capture_output=True)
-        if done.returncode == EX_UNAVAILABLE:
-            raise Unavailable(done.stderr.strip())
-        if done.returncode != 0:
-            raise RuntimeError(f"schema-registry.sh {command}: {done.stderr.strip()}")
-        return done.stdout
+        return run(SCRIPT, command, self.path)
 
     def start(self):
         self._script("start")
