@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "sidecar/apply/failure.hpp"
 #include "sidecar/backoff.hpp"
@@ -104,16 +105,21 @@ void Verifier::rest(Session& session, const VerificationRun& run) {
   }
 }
 
-// One session: looks for runs and carries them out until something fails.
+// One session: looks for runs and carries them out until something fails, or one wants what the session has given away:
+// all of the machine's processors, and its turn among the others. Whoever asks for less than all of the time wants
+// neither.
 void Verifier::work_once() {
   Session session(verifier_options(settings_, stop_));
   session.prepare();
   session.take_origin(verify_slot_name(settings_.slot));
   // Of one that was cut off.
   drop_fill_slot(session.connection(), verify_slot_name(settings_.slot), &stop_);
+  bool gives_way = false;
   while (!stop_.requested()) {
     if (const std::optional<VerificationRun> run = next_run(session)) {
+      if (run->duty >= 1 && gives_way) return;  // it is handed out again
       rest(session, *run);
+      if (run->duty < 1 && !std::exchange(gives_way, true)) session.connection().exec("SELECT anabranch.give_way()");
       const Clock::time_point began = Clock::now();
       verify_copy({settings_, token_, stop_}, session, *run);
       const auto took = std::chrono::duration<double>(Clock::now() - began);

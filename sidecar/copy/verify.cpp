@@ -252,6 +252,7 @@ bool Verification::prove_in_one_pass() {
     }
     open_log();
     try {
+      const Clock::time_point deadline = Clock::now() + context_.settings.verify_snapshot_max;
       connection.exec("BEGIN ISOLATION LEVEL REPEATABLE READ");
       const Result begun =
           connection.exec("SELECT snapshot::text, lsn, inserted FROM anabranch.begin_proof($1::bigint)",
@@ -261,7 +262,8 @@ bool Verification::prove_in_one_pass() {
       log_->start(proof.lsn);
       read_changes(proof);
       const std::string changes = net_changes(unseen_);
-      connection.exec(fmt::format("SET LOCAL statement_timeout = {}", context_.settings.verify_snapshot_max.count()));
+      const auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now());
+      connection.exec(fmt::format("SET LOCAL statement_timeout = {}", std::max(left, 1ms).count()));
       const Result proved = connection.exec(
           "SELECT compared, differing FROM anabranch.record_proof($1::bigint, $2::bytea, NULL, $3::int, $4::bigint)",
           Parameters()

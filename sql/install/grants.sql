@@ -56,6 +56,7 @@ GRANT EXECUTE ON FUNCTION
   anabranch.fill_chunk(oid, int),
   anabranch.show(oid, pg_catalog.pg_lsn),
   anabranch.next_verification(),
+  anabranch.give_way(),
   anabranch.note_verification(bigint, text, text),
   anabranch.end_verification(bigint, text, text),
   anabranch.begin_proof(bigint),

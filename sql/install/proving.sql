@@ -19,6 +19,12 @@ LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'anabranch_correct';
 COMMENT ON FUNCTION anabranch.correct(oid, bigint, bytea) IS 'merges what the differences of a run say is missing, or too much; which ones';
 
+CREATE FUNCTION anabranch.give_way() RETURNS void
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_give_way';
+COMMENT ON FUNCTION anabranch.give_way() IS
+  'for the rest of the session: no parallel workers, and the processor only where nobody else on the machine wants most of it';
+
 -- Of several that are to be done, what was begun comes first, then what was asked for, then the copy whose proof is oldest.
 CREATE FUNCTION anabranch.next_verification(OUT run bigint, OUT copy oid, OUT name text, OUT mode text, OUT repairs boolean,
                                             OUT duty float8, OUT method text, OUT purpose text)

@@ -29,7 +29,7 @@ SELECT is(extra('our_operator'),
   'anabranch_operator creates copies as well');
 SELECT is(extra('our_sidecar'),
   'apply apply_filling begin_batch begin_copy_batch begin_correction begin_proof begin_twin carry_out_swap column_definitions content_work contents=s copies=s copies_to_apply dead_letters=s decode '
-  'differences=s end_batch end_twin end_verification fill_chunk fill_start findings=s gather give_up_swap heartbeat misfits next_verification note_content note_publisher note_verification park '
+  'differences=s end_batch end_twin end_verification fill_chunk fill_start findings=s gather give_up_swap give_way heartbeat misfits next_verification note_content note_publisher note_verification park '
   'published_before publisher_witnesses publishers=s read_content record_correction record_proof record_twin_proof renew_witness request_swap set_aside set_copy_position show snapshot_holder sources=s start_sidecar status=s twin_state '
   'twins_to_swap unreadable verifications=s wait_for_writers',
   'anabranch_sidecar carries out, and writes no table directly');
