@@ -39,8 +39,11 @@ void drop_orphan_slots(Connection& connection, const std::string& main_slot, con
   for (std::size_t row = 0; row < found.rows(); ++row) {
     const std::string name(found.text(row, 0));
     if (name.find_first_not_of("0123456789", prefix.size()) != std::string::npos) continue;
+    // The verifier drops its own, and may be about to use it.
+    if (name == fill_slot_name(main_slot, verifier_number)) continue;
     const bool needed = std::any_of(copies.begin(), copies.end(), [&](const CopyRow& copy) {
-      return fill_slot_name(main_slot, copy.id) == name && (copy.state == "filling" || copy.state == "catching_up");
+      return fill_slot_name(main_slot, copy.id) == name &&
+             (copy.state == "waiting" || copy.state == "filling" || copy.state == "catching_up");
     });
     if (needed) continue;
     drop_fill_slot(connection, name);

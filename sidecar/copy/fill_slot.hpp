@@ -10,6 +10,9 @@
 
 namespace anabranch {
 
+// Instead of a copy's number, of the slot through which verifications read. Copies are numbered from 1.
+constexpr int64_t verifier_number = 0;
+
 // "<slot>_fill_<id>", where <slot> is the main one.
 std::string fill_slot_name(const std::string& slot, int64_t copy_id);
 
@@ -25,7 +28,8 @@ bool slot_keeps(Connection& connection, const std::string& slot, Lsn position);
 // Drops it, as drop_slot() does.
 void drop_fill_slot(Connection& connection, const std::string& slot, const Stop* stop = nullptr);
 
-// Drops the fill slots whose copy does not need one any more. A slot in use is left alone. `copies` are all there are.
+// Drops the fill slots whose copy does not need one any more. A slot in use is left alone, and so is the
+// verifications'. `copies` are all there are.
 void drop_orphan_slots(Connection& connection, const std::string& main_slot, const std::vector<CopyRow>& copies);
 
 }  // namespace anabranch

@@ -450,7 +450,7 @@ bool Verification::correct() {
 }  // namespace
 
 std::string verify_slot_name(const std::string& slot) {
-  return fill_slot_name(slot, 0);  // copies are numbered from 1
+  return fill_slot_name(slot, verifier_number);
 }
 
 void verify_copy(const VerifyContext& context, Session& session, const VerificationRun& run) {
