@@ -36,6 +36,8 @@ start_process() { # FILE LOG COMMAND...
   shift 2
   setsid "$@" >> "$log" 2>&1 < /dev/null &
   echo $! > "$file"
+  # Until it has become what it is to be, its arguments are ours.
+  while cmp -s "/proc/$$/cmdline" "/proc/$!/cmdline"; do sleep 0.01; done
   disown $!
 }
 

@@ -186,8 +186,11 @@ cluster_destroy() { # DIR/NAME
   rm -rf "$1"
 }
 
-remove() { # DIR   with what scripts/kafka.sh, schema-registry.sh and redis.sh have started there
+remove() { # DIR   with what scripts/kafka.sh, schema-registry.sh, redis.sh and opensearch.sh have started there
   local data
+  for data in "$1"/*/node_1; do
+    [ ! -e "$data" ] || "$(dirname "${BASH_SOURCE[0]}")/opensearch.sh" destroy "${data%/node_1}"
+  done
   for data in "$1"/*/redis.conf; do
     [ ! -e "$data" ] || "$(dirname "${BASH_SOURCE[0]}")/redis.sh" destroy "${data%/redis.conf}"
   done

@@ -1,10 +1,10 @@
-"""Kafka clusters, schema registries and Redis servers: those that tests share which leave them whole, and others for one test each."""
+"""Kafka clusters, schema registries, Redis and OpenSearch servers: those that tests share which leave them whole, and others for one test each."""
 
 import itertools
 
 
 class Unavailable(Exception):
-    """A Kafka broker cannot be had on this machine: the test is skipped, by name."""
+    """A server cannot be had on this machine: the test is skipped, by name."""
 
 
 def start_kafka(directory, name, proxied=False, **how):
@@ -26,13 +26,18 @@ def start_redis(directory, name, **how):
     return Redis(directory, name, **how)
 
 
+def start_opensearch(directory, name, **how):
+    from rig.opensearch import OpenSearch
+    return OpenSearch(directory, name, **how)
+
+
 class Shared:
-    """The runner's: one of each for all tests that ask for "kafka", "schema_registry" or "redis", at the same time, too;
-    topics, subjects and keys carry the tests' names. Each is started when it is first asked for, since a start takes seconds of
+    """The runner's: one of each for all tests that ask for "kafka", "schema_registry", "redis" or "opensearch", at the same time, too;
+    topics, subjects, keys and indexes carry the tests' names. Each is started when it is first asked for, since a start takes seconds of
     both cores. A test that failed may have left it in any state: those that start later get a new one, and the old one ends
     with its last user."""
 
-    _START = {"kafka": start_kafka, "schema_registry": start_schema_registry, "redis": start_redis}
+    _START = {"kafka": start_kafka, "schema_registry": start_schema_registry, "redis": start_redis, "opensearch": start_opensearch}
 
     def __init__(self, directory):
         self._directory = directory
@@ -67,7 +72,7 @@ class Shared:
 
 
 class Own:
-    """Servers of one test, to be broken; they end with it. The parameters of make_kafka() and make_redis() are Kafka's and Redis's."""
+    """Servers of one test, to be broken; they end with it. Parameters are those of what is made."""
 
     def __init__(self, directory, test_name):
         self._directory, self._name = directory, test_name
@@ -88,6 +93,9 @@ class Own:
 
     def make_redis(self, **how):
         return self._start(start_redis, "redis", **how)
+
+    def make_opensearch(self, **how):
+        return self._start(start_opensearch, "opensearch", **how)
 
     def _start(self, start, kind, **how):
         self._servers.append(start(self._directory, f"{self._name}-{kind}-{len(self._servers) + 1}", **how))

@@ -5,8 +5,8 @@ import inspect
 
 def needs(seconds=0, servers=None, alone=False):
     """Of a test: about how long it takes where that is more than half a minute, so that long ones are begun first; how many
-    Java servers of its own it runs, by default one where it asks for `make_kafka` or `make_schema_registry`; whether
-    nothing may run beside it."""
+    Java servers of its own it runs, by default one for each of `make_kafka`, `make_schema_registry` and `make_opensearch` that
+    it asks for; whether nothing may run beside it."""
     def mark(function):
         function.needs = {"seconds": seconds, "servers": servers, "alone": alone}
         return function
@@ -19,5 +19,5 @@ class Test:
         self.parameters = inspect.signature(function).parameters.keys()
         told = getattr(function, "needs", {})
         self.seconds, self.alone = told.get("seconds", 0), told.get("alone", False)
-        own = {"make_kafka", "make_schema_registry"} & self.parameters
+        own = {"make_kafka", "make_schema_registry", "make_opensearch"} & self.parameters
         self.servers = len(own) if told.get("servers") is None else told["servers"]
