@@ -3,7 +3,7 @@
 #
 #   scripts/opensearch.sh fetch            its files (scripts/opensearch-jars.txt), once
 #   scripts/opensearch.sh start DIR [SETTING=VALUE]...   starts one on a free port of 127.0.0.1, or again the one that is in DIR;
-#                                          waits until it answers; prints its URL. SETTING: of opensearch.yml; they are kept
+#                                          waits until it answers; prints its URL. SETTING: of opensearch.yml, for a new one, which keeps them
 #   scripts/opensearch.sh stop|kill|destroy DIR     destroy: kills it and removes DIR
 #   scripts/opensearch.sh status DIR       "state=running pid=42 url=..."; exit code 0 when it runs, else 3
 #
@@ -60,7 +60,12 @@ start() { # DIR [SETTING=VALUE]...
   local directory=$1 jars base
   jars=$(fetch) || return
   mkdir -p "$directory"
-  if [ ! -e "$directory/node_1/config/opensearch.yml" ] || [ $# -gt 1 ]; then configure "$@"; fi
+  if [ ! -e "$directory/node_1/config/opensearch.yml" ]; then
+    configure "$@"
+  elif [ $# -gt 1 ]; then
+    say "there is a node in \"$directory\": settings are for a new one"
+    return 2
+  fi
   if ! process_of "$directory/pid" "$directory" > /dev/null; then
     # Several may be started at once: each begins to look somewhere else.
     base=$(($(cat "$directory/port" 2> /dev/null || echo $((HTTP_FIRST + 1 + RANDOM % (HTTP_LAST - HTTP_FIRST - 20)))) - 1))

@@ -3,11 +3,11 @@
 #
 #   scripts/redis.sh start DIR [SETTING=VALUE]...   starts one on a free port of 127.0.0.1, or again the one that is in DIR, on
 #                                          the port it had; waits until it answers; prints its address, "127.0.0.1:PORT".
-#                                          SETTING: of redis.conf, over those below; they are kept
+#                                          SETTING: of redis.conf, over those below; for a new one, which keeps them
 #   scripts/redis.sh stop|kill|destroy DIR     stop: with what it has on disk; kill: kill -9; destroy: kills it and removes DIR
 #   scripts/redis.sh status DIR            "state=running pid=42 address=..."; exit code 0 when it runs, else 3
 #
-# What it has been told is in its append-only file, flushed each second. The program is Debian's (package redis-tools, which
+# What it has acknowledged is in its append-only file, written before each answer and never flushed: a kill loses nothing. The program is Debian's (package redis-tools, which
 # installs no service). Exit codes: as of scripts/kafka.sh; 69: cannot be had here.
 set -euo pipefail
 export LC_ALL=C
@@ -44,7 +44,7 @@ configure() { # DIR [SETTING=VALUE]...
   shift
   {
     printf '%s\n' 'bind 127.0.0.1' "port $(cat "$directory/port")" "dir $(quoted "$directory")" 'daemonize no' 'set-proc-title no' 'save ""' \
-      'appendonly yes' 'appendfsync everysec'
+      'appendonly yes' 'appendfsync no'
     for setting in "$@"; do printf '%s %s\n' "${setting%%=*}" "$(quoted "${setting#*=}")"; done
   } > "$directory/redis.conf"
 }
@@ -54,7 +54,12 @@ start() { # DIR [SETTING=VALUE]...
   redis=$(program)
   mkdir -p "$directory"
   [ -e "$directory/port" ] || free_port > "$directory/port"
-  if [ ! -e "$directory/redis.conf" ] || [ $# -gt 1 ]; then configure "$@"; fi
+  if [ ! -e "$directory/redis.conf" ]; then
+    configure "$@"
+  elif [ $# -gt 1 ]; then
+    say "there is a server in \"$directory\": settings are for a new one"
+    return 2
+  fi
   if ! process_of "$directory/pid" "$directory/redis.conf" > /dev/null; then
     start_process "$directory/pid" "$directory/log" bash -c 'exec -a redis-server "$@"' redis "$redis" "$directory/redis.conf"
   fi

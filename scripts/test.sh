@@ -91,16 +91,17 @@ build_steps() {
 metadata_steps() { step "metadata" summary_counts scripts/check-metadata.sh || true; }
 regress_steps() { step "pg_regress with pgTAP" regress_counts regress || true; }
 # Those labelled "database" get a cluster of their own.
-unit_tests() { # DIRECTORY
-  local status=0
+unit_tests() { # DIRECTORY [option of ctest]...
+  local status=0 directory=$1
+  shift
   scripts/cluster.sh create "$private/unit" fsync=off
   ANABRANCH_TEST_CONNINFO="host=$(scripts/cluster.sh socket "$private/unit") port=5432 user=postgres dbname=postgres" \
-    ctest --test-dir "$1" -j"$(($(nproc) + 1))" --output-on-failure ${CI:+--repeat until-pass:2} || status=$?
+    ctest --test-dir "$directory" -j"$(($(nproc) + 1))" --output-on-failure "$@" || status=$?
   scripts/cluster.sh destroy "$private/unit"
   return $status
 }
 
-unit_steps() { step "unit tests" ctest_counts unit_tests build || true; }
+unit_steps() { step "unit tests" ctest_counts unit_tests build ${CI:+--repeat until-pass:2} || true; }
 sanitize_steps() {
   local fuzzer
   # Clang for ASan and UBSan: the fuzzers need it, and a second compiler reads the code with other eyes.

@@ -209,7 +209,7 @@ void Copies::let_go_fill_slots(const std::vector<CopyRow>& rows) {
   overdue_.clear();
   if (settings_.wal_keep_limit_bytes <= 0) return;
   for (const CopyRow& row : rows) {
-    if (row.state != "filling" && row.state != "catching_up") continue;
+    if (row.state != "waiting" && row.state != "filling" && row.state != "catching_up") continue;
     const std::string slot = fill_slot_name(settings_.slot, row.id);
     // A new slot reaches back as far as the sidecar's own may: dropping it would free nothing.
     const Result kept = session_.connection().exec(

@@ -82,6 +82,8 @@ void Creation::run() {
   session_.prepare();
   session_.take_origin(context_.origin);
   if (!read_copy()) return;
+  // What is filled only to be compared has time.
+  if (copy_.fill_duty < 1) session_.connection().exec("SELECT anabranch.give_way()");
   if (copy_.problem)
     return stream_.set_aside(SetAside{copy_.oid, "failed", copy_.lsn, "42501", copy_.problem, std::nullopt});
   if (!from_topics()) {

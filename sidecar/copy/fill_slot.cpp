@@ -41,6 +41,7 @@ void drop_orphan_slots(Connection& connection, const std::string& main_slot, con
     if (name.find_first_not_of("0123456789", prefix.size()) != std::string::npos) continue;
     // The verifier drops its own, and may be about to use it.
     if (name == fill_slot_name(main_slot, verifier_number)) continue;
+    // A copy's is made while it waits, and read when it is being filled.
     const bool needed = std::any_of(copies.begin(), copies.end(), [&](const CopyRow& copy) {
       return fill_slot_name(main_slot, copy.id) == name &&
              (copy.state == "waiting" || copy.state == "filling" || copy.state == "catching_up");

@@ -24,6 +24,9 @@ constexpr milliseconds retry_delay_min = 200ms;
 constexpr milliseconds retry_delay_max = 5s;
 constexpr milliseconds lock_wait_max = 1s;  // for the sources, and for a pause between two batches
 constexpr milliseconds rest_max = 1h;
+constexpr milliseconds origin_wait = 50ms;
+constexpr int origin_attempts_max = 40;
+constexpr const char* object_in_use = "55006";
 constexpr double duty_min = 0.001;
 
 ConnectOptions verifier_options(const RunSettings& settings, const Stop& stop) {
@@ -92,6 +95,18 @@ void Verifier::run() {
   }
 }
 
+// The session before may not have ended yet.
+void Verifier::take_origin(Session& session) {
+  for (int attempt = 1;; ++attempt) {
+    try {
+      return session.take_origin(verify_slot_name(settings_.slot));
+    } catch (const PgError& error) {
+      if (error.sqlstate() != object_in_use || attempt >= origin_attempts_max) throw;
+      if (stop_.wait(origin_wait)) throw Interrupted();
+    }
+  }
+}
+
 // The duty: what has been read is followed by a rest in proportion, before anything is read that can wait.
 void Verifier::rest(Session& session, const VerificationRun& run) {
   if (run.duty >= 1) return;
@@ -111,7 +126,7 @@ void Verifier::rest(Session& session, const VerificationRun& run) {
 void Verifier::work_once() {
   Session session(verifier_options(settings_, stop_));
   session.prepare();
-  session.take_origin(verify_slot_name(settings_.slot));
+  take_origin(session);
   // Of one that was cut off.
   drop_fill_slot(session.connection(), verify_slot_name(settings_.slot), &stop_);
   bool gives_way = false;

@@ -24,6 +24,7 @@ class Verifier {
  private:
   void run();
   void work_once();
+  void take_origin(Session& session);
   void rest(Session& session, const VerificationRun& run);
 
   const RunSettings settings_;

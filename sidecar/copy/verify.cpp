@@ -240,10 +240,11 @@ std::string Verification::net_changes(Consolidator& consolidator) const {
 
 // --- Proving --------------------------------------------------------------------------------------------------------
 
-// False when the sources cannot be read in the time that a snapshot may be held.
+// False when the sources cannot be read in what is left of the time that a snapshot may be held, or in half of it.
 bool Verification::prove_in_one_pass() {
   note({}, "pass");
   Connection& connection = session_.connection();
+  const milliseconds snapshot_max = context_.settings.verify_snapshot_max;
   for (;;) {
     if (!is_level()) continue;
     if (!find_copy()) {
@@ -252,7 +253,7 @@ bool Verification::prove_in_one_pass() {
     }
     open_log();
     try {
-      const Clock::time_point deadline = Clock::now() + context_.settings.verify_snapshot_max;
+      const Clock::time_point deadline = Clock::now() + snapshot_max;
       connection.exec("BEGIN ISOLATION LEVEL REPEATABLE READ");
       const Result begun =
           connection.exec("SELECT snapshot::text, lsn, inserted FROM anabranch.begin_proof($1::bigint)",
@@ -263,7 +264,7 @@ bool Verification::prove_in_one_pass() {
       read_changes(proof);
       const std::string changes = net_changes(unseen_);
       const auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now());
-      connection.exec(fmt::format("SET LOCAL statement_timeout = {}", std::max(left, 1ms).count()));
+      connection.exec(fmt::format("SET LOCAL statement_timeout = {}", std::max(left, snapshot_max / 2).count()));
       const Result proved = connection.exec(
           "SELECT compared, differing FROM anabranch.record_proof($1::bigint, $2::bytea, NULL, $3::int, $4::bigint)",
           Parameters()
@@ -301,7 +302,8 @@ void Verification::read_changes(const Proof& proof) {
   inside_ = false;
   unseen_.plan({copy_.plan(proof.lsn)});
   since_.plan({copy_.plan(proof.lsn)});
-  read_until(proof.inserted, Clock::now() + read_time_max, &proof.snapshot);
+  const milliseconds time_max = std::min(read_time_max, context_.settings.verify_snapshot_max / 2);
+  read_until(proof.inserted, Clock::now() + time_max, &proof.snapshot);
 }
 
 // --- By a twin ------------------------------------------------------------------------------------------------------

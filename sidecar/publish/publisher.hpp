@@ -107,7 +107,8 @@ struct PublisherSettings {
   BatchBounds batch{8 << 20, 100'000, std::chrono::milliseconds(50)};
   // While we are far behind nobody waits for the last row, and each commit costs round trips in which nothing is sent.
   BatchBounds batch_behind{64 << 20, 1'000'000, std::chrono::milliseconds(1'000)};
-  // Of a part of a transaction. Who reads it has all of it in memory at once.
+  // A part of a transaction ends with the change that reaches one of these: who reads it has all of it in memory at
+  // once.
   size_t part_bytes_max = 4 << 20;  // of values
   size_t part_records_max = 10'000;
   std::chrono::milliseconds idle_interval{1'000};  // between positions of an idle log

@@ -41,13 +41,14 @@ TransactionWriter::TransactionWriter(const PublisherSettings& settings, Transact
 }
 
 bool TransactionWriter::full() const {
-  return bytes_ >= bounds_.bytes_max || records_ >= bounds_.records_max || spans_.size() >= spans_max ||
-         (in_part_ &&
-          part_record_bytes_ + unselected_bytes * drafts_.back().unselected.size() >= settings_.record_bytes_max / 2);
+  return bytes_ >= bounds_.bytes_max || records_ >= bounds_.records_max || spans_.size() >= spans_max;
 }
 
 bool TransactionWriter::part_full() const {
-  return in_part_ && (part_bytes_ >= settings_.part_bytes_max || drafts_.back().records >= settings_.part_records_max);
+  if (!in_part_) return false;
+  const PartDraft& draft = drafts_.back();
+  return part_bytes_ >= settings_.part_bytes_max || draft.records >= settings_.part_records_max ||
+         part_record_bytes_ + unselected_bytes * draft.unselected.size() >= settings_.record_bytes_max / 2;
 }
 
 void TransactionWriter::open() {

@@ -23,7 +23,7 @@ CREATE FUNCTION anabranch.give_way() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'anabranch_give_way';
 COMMENT ON FUNCTION anabranch.give_way() IS
-  'for the rest of the session: no parallel workers, and the processor only where nobody else on the machine wants most of it';
+  'for the rest of the session: no parallel workers, and a tenth of a processor where others want it, too';
 
 -- Of several that are to be done, what was begun comes first, then what was asked for, then the copy whose proof is oldest.
 CREATE FUNCTION anabranch.next_verification(OUT run bigint, OUT copy oid, OUT name text, OUT mode text, OUT repairs boolean,

@@ -1,4 +1,4 @@
-"""The recipe of docs/operations.md for Patroni, run as it stands there: its settings, its callback, its remedy."""
+"""The recipe of docs/operations.md for Patroni: its settings and its callback as they stand there, with the names of this database."""
 
 import contextlib
 import pathlib
@@ -7,7 +7,7 @@ import threading
 import time
 
 from rig import needs, social
-from rig.patroni import Patroni
+from rig.patroni import Patroni, need_patroni
 from rig.sidecar import PROGRAM
 
 OPERATIONS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "operations.md"
@@ -15,7 +15,7 @@ OPERATIONS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "operations.
 
 def recipe():
     """(what the cluster shares, what each member has of its own, the callback's text)"""
-    import yaml  # Patroni needs it as well
+    import yaml
 
     text = OPERATIONS.read_text()
     text = text[text.index("**PostgreSQL 15 and 16**"):text.index("**PostgreSQL 17 and later**")]
@@ -25,11 +25,10 @@ def recipe():
 
 
 def callback_of(member, text, dbname, bin_directory):
-    """The callback for this member: its program, its server, its database; and less patience."""
+    """The callback for this member: its program, its server, its database."""
     where = f"host={member.socket} port={member.port} user=postgres dbname={dbname}"
     path = pathlib.Path(member.path, "anabranch-role")
-    for ours, theirs in [("anabranch init -d shop", f"'{PROGRAM}' init -d '{where}'"), ("psql -X -d shop", f"'{bin_directory}/psql' -X -d '{where}'"),
-                         ("sleep 60", "sleep 10")]:
+    for ours, theirs in [("anabranch init -d shop", f"'{PROGRAM}' init -d '{where}'"), ("psql -XAt -d shop", f"'{bin_directory}/psql' -XAt -d '{where}'")]:
         assert ours in text, ours
         text = text.replace(ours, theirs)
     path.write_text(text)
@@ -62,6 +61,7 @@ def kept_running(sidecar):
 
 @needs(seconds=90)
 def test_failed_leader_is_replaced(rig):
+    need_patroni()
     social.prepare(rig)
     rig.sidecar.start()
     rig.expect_current(social.COPIES)
@@ -74,7 +74,7 @@ def test_failed_leader_is_replaced(rig):
         path = callback_of(member, callback, rig.dbname, bin_directory)
         return {"callbacks": {action: path for action in own["postgresql"]["callbacks"]}}
 
-    with Patroni(rig.cluster, shared, own_of) as patroni:
+    with Patroni(rig.cluster, bin_directory, shared, own_of) as patroni:
         first, second = patroni.members
         rig.move_to(first)
         rig.sidecar.environment.update(

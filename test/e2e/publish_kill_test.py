@@ -8,11 +8,13 @@ import time
 
 from rig import needs
 from rig.publishing import LOAD, Published
+from rig.topics import one
 
 KILLS_EACH = int(os.environ.get("ANABRANCH_KILLS_EACH", "2"))
 # A start, on a very busy machine. An open transaction that somebody waits for costs 60 s and more.
 SECONDS_TO_PUBLISH = 45
 
+PART_END_LSN = 3  # of a Progress (topic.proto): within a transaction
 # In the order of a start and of a Kafka transaction.
 START = ["publish_before_init", "publish_fenced", "publish_progress_read", "publish_streaming", "publish_witness_renewed"]
 TRANSACTION = [
@@ -94,7 +96,7 @@ def test_is_exact_when_the_broker_dies_at_each_step(rig, make_kafka, rng):
 @needs(seconds=60)
 def test_is_exact_when_killed_within_a_large_transaction(rig, kafka, rng):
     published = Published(rig, kafka, rng)
-    # 160 MB. Far behind a part is what goes out in a second, and 64 MB at most: that makes three parts, however fast the machine.
+    # 160 MB. Far behind a Kafka transaction is what goes out in a second, and 64 MB at most: that makes three, however fast the machine.
     rig.sql("INSERT INTO item SELECT g, g, repeat(md5(g::text), 200) FROM generate_series(1, 25000) AS g")
     points = ["publish_committed:2", "publish_records_delivered:1", "publish_progress_written:1", "publish_end_sent:1", "publish_acknowledged:1"]
     for name in points * max(1, KILLS_EACH // 10):
@@ -102,5 +104,6 @@ def test_is_exact_when_killed_within_a_large_transaction(rig, kafka, rng):
         assert rig.sidecar.wait(90) == -9
     rig.sidecar.start()
     units = published.expect_exact()
-    assert max(unit.parts for unit in units) > 2
+    within = [record for record in published.kafka.read(f"{published.prefix}.progress") if record.key == b"home" and one(record.value, PART_END_LSN, 0)]
+    assert max(unit.parts for unit in units) > 10 and len(within) > 1, f"{len(within)} Kafka transactions ended within the large one"
     rig.sidecar.stop()

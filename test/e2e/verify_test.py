@@ -227,7 +227,24 @@ def test_its_slot_is_left_alone(rig):
     run = verify(rig, "by_day")
     wait_ended(rig, run)
     expect_equal_verdicts(rig, [run])
-    assert rig.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'anabranch_app_fill_0'") == 0, "the run made it its own"
+    rig.wait_until(lambda: rig.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'anabranch_app_fill_0'") == 0, "the run to drop it as its own")
+    rig.sidecar.stop()
+
+
+def test_gives_way_unless_all_of_the_time_is_asked_for(rig):
+    prepare(rig)
+
+    def nice_values():
+        pids = [row[0] for row in rig.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'anabranch verifier' AND backend_type = 'client backend'")]
+        return [os.getpriority(os.PRIO_PROCESS, pid) for pid in pids]
+
+    assert nice_values() == [0]
+    for duty, expected in ((0.9, [10]), (1, [0]), (1, [0]), (0.9, [10])):
+        run = verify(rig, "by_day", duty=duty)
+        wait_ended(rig, run)
+        expect_equal_verdicts(rig, [run])
+        rig.wait_until(lambda: nice_values() == expected, f"a session for a duty of {duty}: {nice_values()}")
+    assert "a verification was interrupted" not in rig.sidecar.log()
     rig.sidecar.stop()
 
 

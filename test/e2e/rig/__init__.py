@@ -1,7 +1,7 @@
 """A PostgreSQL cluster of its own, a Kafka broker, a sidecar that can be killed, and the comparison everything here ends with:
 what Anabranch maintains against what PostgreSQL computes from the tables."""
 
-from rig.brokers import Own, Shared, Unavailable
+from rig.servers import Own, Shared, Unavailable
 from rig.cluster import Cluster
 from rig.compare import differing_rows, expect_equal
 from rig.needs import Test, needs

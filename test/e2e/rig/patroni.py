@@ -1,6 +1,7 @@
 """Two servers under Patroni, and a third vote: whoever leads is replaced when it is lost."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import pathlib
@@ -10,9 +11,9 @@ import subprocess
 
 import psycopg2
 
-from rig.brokers import Unavailable
+from rig.servers import Unavailable
 from rig.cluster import Cluster
-from rig.ports import free_port
+from rig.ports import free_ports
 from rig.waiting import wait_until
 
 SCOPE = "anabranch"
@@ -20,13 +21,21 @@ SCOPE = "anabranch"
 TIMES = {"ttl": 10, "loop_wait": 1, "retry_timeout": 3}
 
 
+def need_patroni():
+    """Unavailable where it is not installed."""
+    missing = [program for program in ("patroni", "patroni_raft_controller") if shutil.which(program) is None]
+    missing += [module for module in ("yaml", "pysyncobj") if importlib.util.find_spec(module) is None]
+    if missing:
+        raise Unavailable(f"{', '.join(missing)} not installed (Debian: patroni, python3-pysyncobj)")
+
+
 class Member(Cluster):
     """A server that Patroni starts and stops, with the face of any other."""
 
-    def __init__(self, path):
+    def __init__(self, path, ports):
         self.path = str(path)
         self.socket = f"{path}/socket"
-        self.port, self.rest_port, self.raft_port = free_port(), free_port(), free_port()
+        self.port, self.rest_port, self.raft_port = ports
         self.process = None
 
     def patroni_log(self):
@@ -44,13 +53,10 @@ class Member(Cluster):
             self.process = None
 
     def leads(self):
-        try:
-            session = self.connect()
-        except psycopg2.OperationalError:
-            return False
-        with contextlib.closing(session), session.cursor() as cursor:
+        with contextlib.suppress(psycopg2.OperationalError), contextlib.closing(self.connect()) as session, session.cursor() as cursor:
             cursor.execute("SELECT NOT pg_is_in_recovery()")
             return cursor.fetchone()[0]
+        return False
 
 
 class Patroni:
@@ -59,15 +65,13 @@ class Patroni:
     `shared`: what "patronictl edit-config" would be given; `own(member)`: the part "postgresql" of a member's file.
     """
 
-    def __init__(self, cluster, shared, own):
-        for program in ("patroni", "patroni_raft_controller"):
-            if shutil.which(program) is None:
-                raise Unavailable(f'program "{program}" is not installed (Debian: patroni, python3-pysyncobj)')
+    def __init__(self, cluster, bin_directory, shared, own):
         self._user = cluster.server_user()
-        self._bin = next(pathlib.Path(cluster.path).parent.glob("**/bin/pg_ctl")).parent
+        self._bin = bin_directory
         self._shared, self._own = shared, own
-        self._vote, self._vote_port = None, free_port()
-        self.members = [Member(cluster.path), Member(f"{cluster.path}-member2")]
+        ports = free_ports(7)
+        self._vote, self._vote_port = None, ports.pop()
+        self.members = [Member(cluster.path, ports[:3]), Member(f"{cluster.path}-member2", ports[3:])]
 
     def __enter__(self):
         try:
@@ -132,7 +136,7 @@ class Patroni:
                 "listen": f"127.0.0.1:{member.port}",
                 "connect_address": f"127.0.0.1:{member.port}",
                 "data_dir": f"{member.path}/data",
-                "bin_dir": str(self._bin),
+                "bin_dir": self._bin,
                 "pgpass": f"{member.path}/pgpass",
                 "use_unix_socket": True,
                 "authentication": {"superuser": {"username": "postgres"}, "replication": {"username": "postgres"}},

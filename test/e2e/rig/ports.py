@@ -1,5 +1,6 @@
 """Ports of 127.0.0.1 for servers that have to be told one."""
 
+import contextlib
 import random
 import socket
 
@@ -7,14 +8,17 @@ import socket
 FIRST, LAST = 20000, 31999
 
 
+def free_ports(count):
+    """So many different ones where nobody listens now."""
+    with contextlib.ExitStack() as held:
+        ports = []
+        while len(ports) < count:
+            candidate = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                candidate.bind(("127.0.0.1", random.randint(FIRST, LAST)))
+                ports.append(candidate.getsockname()[1])
+        return ports
+
+
 def free_port():
-    """Where nobody listens now."""
-    while True:
-        port = random.randint(FIRST, LAST)
-        with socket.socket() as candidate:
-            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+    return free_ports(1)[0]

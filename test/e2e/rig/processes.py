@@ -10,9 +10,10 @@ import tempfile
 import time
 import traceback
 
-from rig.brokers import Unavailable
+from rig.servers import Unavailable
 
-# A broker or registry takes 350 MB: with a shared one of each, two more, and the databases, a run fits into 2 GB.
+# A broker, registry or search engine takes 300 to 350 MB: with a shared broker and registry, two more, and the databases, a run fits into 2
+# GB.
 OWN_SERVERS_MAX = 2
 GRACE_SECONDS = 30
 # Exit codes of a test's process.

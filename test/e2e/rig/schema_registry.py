@@ -1,44 +1,21 @@
 """A schema registry; a face for scripts/schema-registry.sh."""
 
-import json
-import pathlib
-import urllib.error
-import urllib.request
-
-from rig.script import SCRIPTS, run
-
-SCRIPT = SCRIPTS / "schema-registry.sh"
+from rig.script import ScriptedServer, request
 
 
-class SchemaRegistry:
-    """Started by the constructor; waits until it answers. `url` is what clients are given."""
+class SchemaRegistry(ScriptedServer):
+    """It forgets all schemas when it is stopped or killed."""
 
-    def __init__(self, directory, name):
-        self.path = pathlib.Path(directory, name).resolve()
-        self.url = self._script("start").strip()
+    script = "schema-registry.sh"
 
-    def _script(self, command):
-        return run(SCRIPT, command, self.path)
-
-    def start(self):
-        self._script("start")
-
-    def kill(self):
-        """It forgets all schemas."""
-        self._script("kill")
-
-    def destroy(self):
-        self._script("destroy")
+    @property
+    def url(self):
+        """What clients are given."""
+        return self.address
 
     def request(self, path, body=None, method=None):
         """(HTTP status, answer) of a request of Confluent's API, "/subjects" for one."""
-        request = urllib.request.Request(
-            self.url + path, None if body is None else json.dumps(body).encode(), {"Content-Type": "application/vnd.schemaregistry.v1+json"}, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+        return request(self.address + path, body, method, "application/vnd.schemaregistry.v1+json")
 
     def schema(self, identifier):
         """(type, text) of a schema, as a reader of Confluent's framing looks it up."""
