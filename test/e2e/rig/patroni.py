@@ -139,6 +139,8 @@ class Patroni:
                 "bin_dir": self._bin,
                 "pgpass": f"{member.path}/pgpass",
                 "use_unix_socket": True,
+                # A leader that was killed had written what no standby received: it is made anew.
+                "remove_data_directory_on_diverged_timelines": True,
                 "authentication": {"superuser": {"username": "postgres"}, "replication": {"username": "postgres"}},
                 "parameters": {**own.get("parameters", {}), "unix_socket_directories": member.socket},
             },
