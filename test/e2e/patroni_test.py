@@ -59,7 +59,7 @@ def kept_running(sidecar):
         sidecar.kill()
 
 
-@needs(seconds=90)
+@needs(seconds=90, alone=True)  # whoever is kept from the processor for long loses the lead
 def test_failed_leader_is_replaced(rig):
     need_patroni()
     social.prepare(rig)

@@ -17,8 +17,8 @@ from rig.ports import free_ports
 from rig.waiting import wait_until
 
 SCOPE = "anabranch"
-# So that a lost leader is noticed within seconds.
-TIMES = {"ttl": 10, "loop_wait": 1, "retry_timeout": 3}
+# Patroni's own, but for its pace. A leader that is lost is replaced in half a minute.
+TIMES = {"ttl": 30, "loop_wait": 1, "retry_timeout": 10}
 
 
 def need_patroni():
