@@ -88,7 +88,10 @@ def long_transactions(rig):
                         stop.wait(0.3)
                         cursor.execute(f"COMMIT PREPARED 'long {number}'")
                     else:
+                        began = time.monotonic()
                         cursor.execute("UPDATE tweets SET body = body || '.' WHERE tweet_id % 2 = 0; COMMIT")
+                        # The table grows; what changes all of it must leave the copies the time to follow.
+                        stop.wait(10 * (time.monotonic() - began))
                 except psycopg2.errors.DeadlockDetected:
                     cursor.execute("ROLLBACK")
                 except psycopg2.Error as error:
