@@ -32,12 +32,12 @@ def start_opensearch(directory, name, **how):
 
 
 class Shared:
-    """The runner's: one of each for all tests that ask for "kafka", "schema_registry" or "redis", at the same time, too;
-    topics, subjects and keys carry the tests' names. Each is started when it is first asked for, since a start takes seconds of
+    """The runner's: one of each for all tests that ask for "kafka" and "schema_registry", at the same time, too;
+    topics and subjects carry the tests' names. Each is started when it is first asked for, since a start takes seconds of
     both cores. A test that failed may have left it in any state: those that start later get a new one, and the old one ends
     with its last user."""
 
-    _START = {"kafka": start_kafka, "schema_registry": start_schema_registry, "redis": start_redis}
+    _START = {"kafka": start_kafka, "schema_registry": start_schema_registry}
 
     def __init__(self, directory):
         self._directory = directory
