@@ -3,8 +3,7 @@
 //      next number of its transaction; numbers that are in the topics already only go into the checksum, and where they
 //      end it must be the one recorded.
 //   2. Records go to the producer at once; transaction_writer.hpp counts them by part and partition. A part ends with
-//   the
-//      change that fills it, with its transaction, and with the Kafka transaction.
+//      the change that fills it, with its transaction, and with the Kafka transaction.
 //   3. commit(): all are delivered and have their offsets; Parts; what topics end at; Progress last.
 #include "sidecar/publish/batch.hpp"
 
