@@ -16,6 +16,7 @@ extern "C" {
 #include <utils/varlena.h>
 }
 
+#include "extension/document_key.hpp"
 #include "extension/elevated.hpp"
 #include "extension/error_codes.hpp"
 #include "extension/expressions.hpp"
@@ -26,6 +27,7 @@ extern "C" {
 #include "extension/settings.hpp"
 #include "extension/statements.hpp"
 #include "extension/table.hpp"
+#include "extension/text.hpp"
 
 namespace anabranch {
 namespace {
@@ -33,29 +35,6 @@ namespace {
 void execute(const char* statement) {
   const int result = SPI_execute(statement, false, 0);
   if (result < 0) elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
-}
-
-Request resolve(text* name, text* query, bool prepare_sources) {
-  RangeVar* range = makeRangeVarFromNameList(textToQualifiedNameList(name));
-  Request request;
-  request.query = text_to_cstring(query);
-  request.search_path = GetConfigOption("search_path", false, false);
-  request.prepare_sources = prepare_sources;
-  request.schema = RangeVarGetCreationNamespace(range);
-  request.name = range->relname;
-  request.owner = GetUserId();
-  if (isTempOrTempToastNamespace(request.schema))
-    ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION), errmsg("an aggregate table cannot be temporary")));
-  const AclResult right = object_aclcheck(NamespaceRelationId, request.schema, request.owner, ACL_CREATE);
-  if (right != ACLCHECK_OK) aclcheck_error(right, OBJECT_SCHEMA, get_namespace_name(request.schema));
-  // RangeVarGetCreationNamespace and the server see to pg_catalog and pg_toast.
-  for (const char* ours : {"anabranch", "anabranch_data", "information_schema"})
-    if (request.schema == get_namespace_oid(ours, true))
-      ereport(ERROR, (errcode(ERRCODE_INVALID_SCHEMA_NAME), errmsg("schema \"%s\" is not for aggregate tables", ours),
-                      errhint("Name a schema of your own: 'schema.name'.")));
-  if (OidIsValid(get_relname_relid(request.name, request.schema)))
-    ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE), errmsg("relation \"%s\" already exists", request.name)));
-  return request;
 }
 
 // As CREATE VIEW would, but before anything is made and with the remedy.
@@ -112,7 +91,8 @@ void leave_out_statistics(const char* state_name) {
 }
 
 // `name` is the table's, `state` the same quoted and qualified.
-void create_state(const Request& request, const char* name, const char* state, const Statements& statements) {
+void create_state(const Request& request, const char* name, const char* state, const Statements& statements,
+                  const char* document_key) {
   as_extension_owner([&] {
     // Rows are updated in place as long as their page has room, and a vacuum needs to come by often, not for long.
     execute(
@@ -121,6 +101,9 @@ void create_state(const Request& request, const char* name, const char* state, c
                  state, statements.columns));
     // Not unique, and an entry for each version: places.hpp says why.
     execute(psprintf("CREATE INDEX ON %s (%s) WITH (deduplicate_items = off)", state, statements.key_columns));
+    // Groups are found by the one above.
+    if (document_key != nullptr && strcmp(statements.key_columns, key_column) == 0)
+      execute(psprintf("CREATE INDEX ON %s (%s)", state, document_key));
     CommandCounterIncrement();
     leave_out_statistics(name);
     execute(psprintf("GRANT SELECT ON %s TO %s", state, quote_identifier(GetUserNameFromId(request.owner, false))));
@@ -178,6 +161,21 @@ Datum number_array(List* numbers) {
   return PointerGetDatum(construct_array(values, count, INT2OID, 2, true, TYPALIGN_SHORT));
 }
 
+// Names out of a list of String nodes.
+Datum name_array(List* names) {
+  const int count = list_length(names);
+  auto* values = static_cast<Datum*>(palloc(sizeof(Datum) * static_cast<size_t>(count + 1)));
+  for (int i = 0; i < count; i++) values[i] = CStringGetTextDatum(strVal(list_nth(names, i)));
+  return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+const char* comma_separated(List* names) {
+  Text text;
+  ListCell* cell;
+  foreach (cell, names) add(text, ", ", "%s", strVal(lfirst(cell)));
+  return text.c_str();
+}
+
 Datum oid_array(List* oids) {
   const int count = list_length(oids);
   auto* values = static_cast<Datum*>(palloc(sizeof(Datum) * static_cast<size_t>(count + 1)));
@@ -186,9 +184,9 @@ Datum oid_array(List* oids) {
 }
 
 void insert_definition(const Request& request, Oid view, const char* state, const char* class_name, const char* shape,
-                       const Statements& statements, const char* shown, List* functions) {
-  const Oid types[] = {OIDOID,  TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-                       TEXTOID, TEXTOID, TEXTOID, OIDOID,  TEXTOID, OIDARRAYOID};
+                       const Statements& statements, const char* shown, List* functions, List* document_key) {
+  const Oid types[] = {OIDOID,  TEXTOID, TEXTOID, TEXTOID, TEXTOID,     TEXTOID,     TEXTOID,
+                       TEXTOID, TEXTOID, OIDOID,  TEXTOID, OIDARRAYOID, TEXTARRAYOID};
   Datum values[] = {ObjectIdGetDatum(view),
                     CStringGetTextDatum(state),
                     CStringGetTextDatum(class_name),
@@ -200,15 +198,17 @@ void insert_definition(const Request& request, Oid view, const char* state, cons
                     CStringGetTextDatum(shown),
                     ObjectIdGetDatum(request.twin_of),
                     request.purpose == nullptr ? 0 : CStringGetTextDatum(request.purpose),
-                    oid_array(functions)};
-  char nulls[] = "            ";
+                    oid_array(functions),
+                    name_array(document_key)};
+  char nulls[] = "             ";
   if (request.purpose == nullptr) nulls[9] = nulls[10] = 'n';
+  if (!request.has_documents) nulls[12] = 'n';
   SPI_execute_with_args(
       "INSERT INTO anabranch.definition (copy, state, class, query, shape, search_path, fold, merge, shown_view, "
       "twin_of, "
-      "purpose, functions, on_partition_removed) "
+      "purpose, functions, on_partition_removed, document_key) "
       "SELECT $1, $2::regclass, $3, $4, $5, $6, $7, $8, $9, $10, $11, anabranch.function_digests($12), "
-      "coalesce((SELECT d.on_partition_removed FROM anabranch.definition AS d WHERE d.copy = $10), 'stale')",
+      "coalesce((SELECT d.on_partition_removed FROM anabranch.definition AS d WHERE d.copy = $10), 'stale'), $13",
       lengthof(types), const_cast<Oid*>(types), values, nulls, false, 0);
 }
 
@@ -230,6 +230,29 @@ void insert_source(Oid view, const Source* source, Oid shadow) {
 }
 
 }  // namespace
+
+Request request_of(text* name, text* query, bool prepare_sources) {
+  RangeVar* range = makeRangeVarFromNameList(textToQualifiedNameList(name));
+  Request request;
+  request.query = text_to_cstring(query);
+  request.search_path = GetConfigOption("search_path", false, false);
+  request.prepare_sources = prepare_sources;
+  request.schema = RangeVarGetCreationNamespace(range);
+  request.name = range->relname;
+  request.owner = GetUserId();
+  if (isTempOrTempToastNamespace(request.schema))
+    ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION), errmsg("an aggregate table cannot be temporary")));
+  const AclResult right = object_aclcheck(NamespaceRelationId, request.schema, request.owner, ACL_CREATE);
+  if (right != ACLCHECK_OK) aclcheck_error(right, OBJECT_SCHEMA, get_namespace_name(request.schema));
+  // RangeVarGetCreationNamespace and the server see to pg_catalog and pg_toast.
+  for (const char* ours : {"anabranch", "anabranch_data", "information_schema"})
+    if (request.schema == get_namespace_oid(ours, true))
+      ereport(ERROR, (errcode(ERRCODE_INVALID_SCHEMA_NAME), errmsg("schema \"%s\" is not for aggregate tables", ours),
+                      errhint("Name a schema of your own: 'schema.name'.")));
+  if (OidIsValid(get_relname_relid(request.name, request.schema)))
+    ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE), errmsg("relation \"%s\" already exists", request.name)));
+  return request;
+}
 
 Oid create_copy(const Request& request) {
   Definition definition = analyse_query(request.query);
@@ -257,15 +280,19 @@ Oid create_copy(const Request& request) {
                     errdetail("A name in it leads to another object than when the copy was defined."),
                     errhint("Write it anew with anabranch.alter_aggregate_table.")));
   List* functions = functions_called(definition.top);
+  List* key_places = request.has_documents ? document_key_places(definition, request.document_key) : NIL;
   const int level = pin_settings();
   const Statements statements = make_statements(&definition, state);
 
-  create_state(request, state_name, state, statements);
+  List* document_key = NIL;
+  foreach (cell, key_places) document_key = lappend(document_key, list_nth(statements.key_names, lfirst_int(cell)));
+
+  create_state(request, state_name, state, statements, document_key == NIL ? nullptr : comma_separated(document_key));
   const char* shown = make_shown(definition, statements);
   unpin_settings(level);
   const Oid view = create_view(request, shown, expected);
   as_extension_owner([&] {
-    insert_definition(request, view, state, class_name, shape, statements, shown, functions);
+    insert_definition(request, view, state, class_name, shape, statements, shown, functions, document_key);
     ListCell *source, *shadow;
     forboth(source, definition.sources, shadow, shadows)
         insert_source(view, static_cast<Source*>(lfirst(source)), lfirst_oid(shadow));
@@ -294,5 +321,5 @@ Datum anabranch_create_aggregate_table(PG_FUNCTION_ARGS) {
   anabranch::refuse_nulls(fcinfo, "create_aggregate_table");
   PreventCommandIfReadOnly("create_aggregate_table()");
   PG_RETURN_OID(
-      anabranch::create_copy(anabranch::resolve(PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1), PG_GETARG_BOOL(2))));
+      anabranch::create_copy(anabranch::request_of(PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1), PG_GETARG_BOOL(2))));
 }

@@ -128,6 +128,17 @@ Progress read_progress(Oid copy, Snapshot snapshot) {
   }
   heartbeat.close();
   progress.lsn = Max(progress.lsn, applied);
+
+  // Of an index outside the database, what its engine has.
+  Row index;
+  if (index.find("index_progress", F_OIDEQ, ObjectIdGetDatum(copy), snapshot)) {
+    Datum filled;
+    if (index.get("filled", &filled) && DatumGetInt32(filled) == 0) progress.state = "filling";
+    progress.reason = index.string_at("problem");
+    progress.lsn = Min(progress.lsn, index.lsn_at("lsn"));
+    progress.current_as_of = Min(progress.current_as_of, index.time_at("as_of"));
+  }
+  index.close();
   return progress;
 }
 
@@ -207,8 +218,9 @@ int explain_distance(const Progress& progress, XLogRecPtr target) {
   if (target > present())
     return errdetail("It is %s at %s, and the server's WAL ends at %s, before the position asked for.", progress.state,
                      printed(progress.lsn), printed(present()));
-  return errdetail("It is %s at %s, %llu bytes of WAL behind.", progress.state, printed(progress.lsn),
-                   static_cast<unsigned long long>(target > progress.lsn ? target - progress.lsn : 0));
+  return errdetail("It is %s at %s, %llu bytes of WAL behind%s%s.", progress.state, printed(progress.lsn),
+                   static_cast<unsigned long long>(target > progress.lsn ? target - progress.lsn : 0),
+                   progress.reason == nullptr ? "" : ": ", progress.reason == nullptr ? "" : progress.reason);
 }
 
 }  // namespace

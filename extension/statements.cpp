@@ -76,6 +76,13 @@ const char* names_of(List* kept, const char* prefix = "") {
   return text.c_str();
 }
 
+List* name_list(List* kept) {
+  List* names = NIL;
+  ListCell* cell;
+  foreach (cell, kept) names = lappend(names, makeString(pstrdup(static_cast<Kept*>(lfirst(cell))->name)));
+  return names;
+}
+
 // ---- class linear
 
 struct Grouped {
@@ -277,6 +284,7 @@ Statements make_linear(Definition* definition, const char* state) {
   Statements statements = {};
   statements.columns = columns.c_str();
   statements.key_columns = key_columns;
+  statements.key_names = name_list(grouped.groups);
   statements.fold = make_fold(grouped, counters, make_core(definition, grouped));
   statements.merge = make_merge(grouped, counters, state);
   statements.values = make_final(grouped, state);
@@ -351,6 +359,7 @@ Statements make_rows(Definition* definition, const char* state) {
 
   Statements statements = {};
   statements.key_columns = key_column;
+  statements.key_names = name_list(kept);
   if (counted) {
     statements.columns =
         psprintf("%s, anabranch_key bytea NOT NULL, anabranch_rows bigint NOT NULL", definitions_of(kept));

@@ -18,6 +18,7 @@ struct Statements {
   const char* key_columns;  // of its index
   const char* fold;
   const char* merge;
+  List* key_names;       // String nodes: columns of the state table, quoted: groups; of class rows all outputs
   const char* values;    // results from the counters: a SELECT over the state table
   RangeTblEntry* final;  // class linear: where the definition selects from those
 };

@@ -1,11 +1,12 @@
 // Twins: a copy beside a copy, to be compared with it or to take its place. Their views are in anabranch_data.
-#include "extension/definition.hpp"
+#include "extension/twin.hpp"
 
 extern "C" {
 #include <parser/parse_relation.h>
 #include <utils/acl.h>
 }
 
+#include "extension/definition.hpp"
 #include "extension/elevated.hpp"
 #include "extension/error_codes.hpp"
 #include "extension/requests.hpp"
@@ -20,6 +21,23 @@ const char* unused_twin_name(Oid copy) {
     const char* candidate = makeObjectName(get_rel_name(copy), nullptr, i == 1 ? "twin" : psprintf("twin%d", i));
     if (!OidIsValid(get_relname_relid(candidate, schema))) return candidate;
   }
+}
+
+// The outputs by which the documents of an index are found: what takes its copy's place has to have them.
+List* document_key_of(Oid copy, MemoryContext context, bool* has_documents) {
+  SPI_execute(psprintf("SELECT x.copy::pg_catalog.oid, k FROM anabranch.external_index AS x LEFT JOIN LATERAL "
+                       "unnest(x.key) WITH ORDINALITY AS l (k, n) ON true WHERE x.copy = %u ORDER BY n",
+                       copy),
+              true, 0);
+  *has_documents = SPI_processed > 0;
+  List* names = NIL;
+  MemoryContext ours = MemoryContextSwitchTo(context);
+  for (uint64 i = 0; i < SPI_processed; i++) {
+    const char* name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
+    if (name != nullptr) names = lappend(names, makeString(pstrdup(name)));
+  }
+  MemoryContextSwitchTo(ours);
+  return names;
 }
 
 // What is to stand beside a copy. `query` nullptr: of the same definition, as it was resolved then.
@@ -50,6 +68,7 @@ Request twin_of(Oid copy, const char* query, const char* purpose) {
       request.shape = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3));
     }
     if (strcmp(purpose, "proof") == 0) return;
+    request.document_key = document_key_of(copy, caller, &request.has_documents);
     SPI_execute(psprintf("SELECT FROM anabranch.definition WHERE twin_of = %u AND purpose <> 'proof'", copy), true, 1);
     if (SPI_processed == 1)
       ereport(ERROR, (errcode(kWrongState), errmsg("something stands beside copy \"%s\" already", get_rel_name(copy)),
@@ -98,6 +117,13 @@ void require_ownership(Oid copy) {
 }
 
 }  // namespace
+
+Datum replace_query(Oid copy, text* query, bool swap) {
+  require_ownership(copy);
+  const Oid twin = create_as_owner(twin_of(copy, text_to_cstring(query), "alter"));
+  return request_replacement(copy, twin, "alter", swap);
+}
+
 }  // namespace anabranch
 
 ANABRANCH_EXPORTS_BEGIN
@@ -129,8 +155,5 @@ Datum anabranch_rebuild(PG_FUNCTION_ARGS) {
 Datum anabranch_alter_aggregate_table(PG_FUNCTION_ARGS) {
   using namespace anabranch;
   refuse_nulls(fcinfo, "alter_aggregate_table");
-  const Oid copy = PG_GETARG_OID(0);
-  require_ownership(copy);
-  const Oid twin = create_as_owner(twin_of(copy, text_to_cstring(PG_GETARG_TEXT_PP(1)), "alter"));
-  PG_RETURN_DATUM(request_replacement(copy, twin, "alter", PG_GETARG_BOOL(2)));
+  PG_RETURN_DATUM(replace_query(PG_GETARG_OID(0), PG_GETARG_TEXT_PP(1), PG_GETARG_BOOL(2)));
 }

@@ -157,6 +157,7 @@ DECLARE
   gone      record;
 BEGIN
   -- Foreign keys do not cascade in a session that replays another server's commands.
+  PERFORM anabranch.forget_index(c) FROM unnest(copies) AS c;
   DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = ANY (copies);
   DELETE FROM anabranch.retained AS r WHERE r.copy = ANY (copies);
   DELETE FROM anabranch.definition_source AS s WHERE s.copy = ANY (copies);

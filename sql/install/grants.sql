@@ -9,7 +9,8 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA anabranch FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION anabranch.decode(bytea) TO anabranch_monitor, anabranch_operator, anabranch_sidecar;
 
 -- The caller becomes the copy's owner; what he may read and publish is checked by the function.
-GRANT EXECUTE ON FUNCTION anabranch.create_aggregate_table(text, text, boolean) TO anabranch_operator;
+GRANT EXECUTE ON FUNCTION anabranch.create_aggregate_table(text, text, boolean), anabranch.create_index(text, text, text, text[], jsonb, boolean)
+TO anabranch_operator;
 -- The caller becomes the stream's owner.
 GRANT EXECUTE ON FUNCTION anabranch.import_stream(text, text) TO anabranch_operator;
 -- These run as the copy's owner.
@@ -23,6 +24,8 @@ TO PUBLIC;
 GRANT EXECUTE ON FUNCTION
   anabranch.drop_aggregate_table(regclass),
   anabranch.add_index(regclass, text[], text),
+  anabranch.alter_index(regclass, text, jsonb, boolean),
+  anabranch.drop_index(regclass),
   anabranch.pause(regclass),
   anabranch.resume(regclass),
   anabranch.verify(regclass, text, jsonb, float8, boolean),
@@ -79,11 +82,24 @@ GRANT EXECUTE ON FUNCTION
   anabranch.read_content(oid, text, bytea, int, int, text, boolean, int),
   anabranch.wait_for_writers(oid),
   anabranch.content_work(text),
-  anabranch.note_content(oid, bigint, text, text, text, bigint, bigint, bigint, int, boolean)
+  anabranch.note_content(oid, bigint, text, text, text, bigint, bigint, bigint, int, boolean),
+  anabranch.indexes_to_deliver(),
+  anabranch.dropped_indexes(),
+  anabranch.index_is_gone(text),
+  anabranch.begin_deliveries(oid, bigint),
+  anabranch.delivery_state(oid, int),
+  anabranch.changed_documents(oid, bigint, bigint, bigint),
+  anabranch.keyed_documents(oid, jsonb, bigint),
+  anabranch.next_documents(oid, jsonb, int, bigint),
+  anabranch.keyless_documents(oid, int, bigint),
+  anabranch.record_delivery(oid, bigint, bigint, pg_catalog.pg_lsn, timestamptz, bigint, text, bigint, int, jsonb, bigint, jsonb, jsonb),
+  anabranch.sweep_again(oid, bigint, text, text),
+  anabranch.note_index_problem(oid, bigint, text, text),
+  anabranch.trim_pending(oid, bigint, bigint)
 TO anabranch_sidecar;
 
 GRANT SELECT ON anabranch.status, anabranch.findings, anabranch.copies, anabranch.sources, anabranch.publishers, anabranch.dead_letters,
-  anabranch.contents, anabranch.verifications, anabranch.differences
+  anabranch.contents, anabranch.indexes, anabranch.verifications, anabranch.differences
 TO anabranch_monitor, anabranch_operator, anabranch_sidecar;
 -- A view's functions run as its reader.
 GRANT EXECUTE ON FUNCTION

@@ -173,19 +173,3 @@ COMMENT ON COLUMN anabranch.publishers.seen_at IS 'last sign of life';
 COMMENT ON COLUMN anabranch.publishers.sidecar_host IS 'host the program runs on';
 COMMENT ON COLUMN anabranch.publishers.sidecar_pid IS 'its process id there';
 COMMENT ON COLUMN anabranch.publishers.sidecar_version IS 'its version';
-
-CREATE VIEW anabranch.dead_letters AS
-SELECT d.source, d.lsn, d.number, d.topic, d.relation, d.column_name, d.key, d.bytes, d.reason, d.content, d.parked_at
-FROM anabranch.dead_letter AS d;
-COMMENT ON VIEW anabranch.dead_letters IS 'values that stand in no topic because they were too large (oversize = "park"; their records say so, too), and messages that are no rows of their stream';
-COMMENT ON COLUMN anabranch.dead_letters.source IS 'the source';
-COMMENT ON COLUMN anabranch.dead_letters.lsn IS 'position of the transaction, as in the record''s header';
-COMMENT ON COLUMN anabranch.dead_letters.number IS 'number of the record within the transaction; of a message that is no row of its stream, which of these it is';
-COMMENT ON COLUMN anabranch.dead_letters.topic IS 'the topic its record stands in; empty for a message that is no row of its stream';
-COMMENT ON COLUMN anabranch.dead_letters.relation IS 'the table, or the stream; empty for another logical message';
-COMMENT ON COLUMN anabranch.dead_letters.column_name IS 'the column that was left out; content or message of a logical message';
-COMMENT ON COLUMN anabranch.dead_letters.key IS 'the record''s key';
-COMMENT ON COLUMN anabranch.dead_letters.bytes IS 'size of the value';
-COMMENT ON COLUMN anabranch.dead_letters.reason IS 'why it was left out';
-COMMENT ON COLUMN anabranch.dead_letters.content IS 'of a message that is no row of its stream: all of it, up to 16 MB';
-COMMENT ON COLUMN anabranch.dead_letters.parked_at IS 'when';

@@ -74,6 +74,7 @@ CREATE TABLE anabranch.definition (
   verify_every interval CHECK (verify_every >= interval '1 s'),
   verify_duty float8 NOT NULL DEFAULT 0.1 CHECK (verify_duty > 0 AND verify_duty <= 1),
   on_partition_removed text NOT NULL DEFAULT 'stale' CHECK (on_partition_removed IN ('stale', 'keep')),
+  document_key text[],
   CHECK ((twin_of IS NULL) = (purpose IS NULL))
 );
 -- What has been made beside a copy to take its place, or has given it up: one at a time.
@@ -99,6 +100,7 @@ COMMENT ON COLUMN anabranch.definition.verify_every IS 'how old a proof may beco
 COMMENT ON COLUMN anabranch.definition.verify_duty IS 'duty of those verifications';
 COMMENT ON COLUMN anabranch.definition.on_partition_removed IS
   'what becomes of the copy when a partition with rows is detached or dropped: stale, or keep: it stays as it is';
+COMMENT ON COLUMN anabranch.definition.document_key IS 'of an index outside the database: the columns of the state table that its documents'' key is in, quoted';
 
 CREATE TABLE anabranch.definition_source (
   copy               regclass NOT NULL REFERENCES anabranch.definition ON DELETE CASCADE,

@@ -28,7 +28,9 @@ BEGIN
     ORDER BY i.indexrelid
   LOOP
     start := format('CREATE INDEX %I ON %s USING ', added.relname, from_state);
-    CONTINUE WHEN NOT starts_with(added.definition, start);
+    CONTINUE WHEN NOT starts_with(added.definition, start)
+      -- The one by which an index's documents are found is there from the start.
+      OR EXISTS (SELECT FROM pg_index AS t WHERE t.indrelid = to_state AND split_part(pg_get_indexdef(t.indexrelid), ' USING ', 2) = substr(added.definition, length(start) + 1));
     BEGIN
       EXECUTE format('CREATE INDEX ON %s USING %s', to_state, substr(added.definition, length(start) + 1));
     EXCEPTION WHEN undefined_column THEN
@@ -205,8 +207,10 @@ BEGIN
   columns := anabranch.compare_columns(old_one.copy, new_one.copy);
   IF columns = 'other' THEN
     PERFORM anabranch.swap_names(old_one, new_one);
+    PERFORM anabranch.follow_swap(old_one.copy, old_one.state, new_one.copy);
   ELSE
     PERFORM anabranch.swap_contents(old_one, new_one, columns);
+    PERFORM anabranch.follow_swap(old_one.copy, old_one.state, old_one.copy);
   END IF;
 END
 $$;
@@ -228,7 +232,7 @@ BEGIN
   END IF;
   UPDATE anabranch.definition AS d
   SET state = other.state, class = other.class, requested = other.requested, query = other.query, shape = other.shape, search_path = other.search_path, fold = other.fold,
-      merge = other.merge, functions = other.functions, shown_view = other.shown_view, created_at = other.created_at,
+      merge = other.merge, functions = other.functions, document_key = other.document_key, shown_view = other.shown_view, created_at = other.created_at,
       purpose = CASE WHEN d.copy = new_one.copy THEN 'former' END, swap = false
   FROM anabranch.definition AS other
   WHERE d.copy = old_one.copy AND other.copy = new_one.copy OR d.copy = new_one.copy AND other.copy = old_one.copy;

@@ -1,0 +1,312 @@
+-- What the sidecar calls to deliver the documents of an index.
+
+CREATE FUNCTION anabranch.indexes_to_deliver(OUT copy oid, OUT copy_name text, OUT name text, OUT id int, OUT engine text, OUT options jsonb, OUT owner text,
+                                             OUT generation int, OUT columns jsonb, OUT state text) RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT d.copy, d.copy::regclass::text, x.name, d.id, x.engine, x.options, x.owner::text, x.generation,
+         (SELECT coalesce(jsonb_agg(jsonb_build_object('name', k.name, 'type', k.type, 'is_array', k.is_array) ORDER BY k.number), '[]') FROM anabranch.document_columns(d.copy) AS k),
+         p.state
+  FROM anabranch.external_index AS x
+  JOIN anabranch.definition AS d ON d.copy = x.copy
+  JOIN anabranch.progress AS p ON p.copy = d.copy
+  ORDER BY d.id
+$$;
+COMMENT ON FUNCTION anabranch.indexes_to_deliver() IS 'every index, for the sidecar';
+
+CREATE FUNCTION anabranch.dropped_indexes(OUT owner text, OUT name text, OUT engine text, OUT options jsonb) RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT d.owner::text, d.name, d.engine, d.options FROM anabranch.dropped_index AS d
+$$;
+COMMENT ON FUNCTION anabranch.dropped_indexes() IS 'indexes whose engines still have them';
+
+CREATE FUNCTION anabranch.index_is_gone(owner text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  DELETE FROM anabranch.dropped_index AS d WHERE d.owner = $1::uuid
+$$;
+COMMENT ON FUNCTION anabranch.index_is_gone(text) IS 'an engine has nothing more of a dropped index';
+
+CREATE FUNCTION anabranch.require_token(token bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM anabranch.source AS s WHERE s.name = 'home' AND s.token = $1) THEN
+    PERFORM anabranch.raise_fenced($1);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.require_token(bigint) IS 'raises AN001 unless the token is the source''s';
+
+CREATE FUNCTION anabranch.begin_deliveries(copy oid, token bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  state regclass;
+BEGIN
+  PERFORM anabranch.require_token($2);
+  SELECT d.state INTO state FROM anabranch.definition AS d JOIN anabranch.external_index AS x ON x.copy = d.copy WHERE d.copy = $1;
+  IF state IS NOT NULL AND NOT anabranch.is_watched(state) THEN
+    PERFORM anabranch.watch_state($1);
+    -- Changes went by unseen.
+    UPDATE anabranch.index_progress AS p SET filled = 0, swept_to = NULL, swept = 0 WHERE p.copy = $1;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.begin_deliveries(oid, bigint) IS 'has the changes of an index noted from now on, unless they are';
+
+-- One lock, taken before the transaction whose snapshot the documents are read in: deliveries of an index, and comparisons with it,
+-- follow each other.
+CREATE FUNCTION anabranch.delivery_state(copy oid, rows_max int, OUT live boolean, OUT watched boolean, OUT lsn pg_catalog.pg_lsn, OUT as_of timestamptz,
+                                         OUT timeline int, OUT token bigint, OUT number bigint, OUT upto bigint, OUT pending bigint, OUT generation int,
+                                         OUT filled int, OUT swept_to text, OUT swept bigint, OUT delivered_lsn pg_catalog.pg_lsn, OUT version bigint,
+                                         OUT identity text, OUT refused boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  known anabranch.external_index;
+BEGIN
+  SELECT * INTO known FROM anabranch.external_index AS x WHERE x.copy = $1;
+  SELECT p.state = 'live', anabranch.is_watched(d.state), greatest(p.lsn, s.lsn),
+         greatest(s.commit_time, CASE WHEN s.lsn >= h.mark_lsn THEN h.marked_at ELSE h.passed_at END), s.timeline, s.token,
+         i.number, known.generation, i.filled, i.swept_to::text, i.swept, i.lsn, i.version, i.identity,
+         EXISTS (SELECT FROM anabranch.refused_document AS r WHERE r.copy = $1)
+  INTO live, watched, lsn, as_of, timeline, token, number, generation, filled, swept_to, swept, delivered_lsn, version, identity, refused
+  FROM anabranch.definition AS d
+  JOIN anabranch.progress AS p ON p.copy = d.copy
+  JOIN anabranch.index_progress AS i ON i.copy = d.copy
+  JOIN anabranch.source AS s ON s.name = 'home'
+  LEFT JOIN anabranch.heartbeat AS h ON h.source = 'home'
+  WHERE d.copy = $1 AND known.copy IS NOT NULL;
+  upto := number;
+  pending := 0;
+  IF live THEN
+    EXECUTE format('SELECT coalesce(max(n.number), $1), count(*) FROM (SELECT k.number FROM %s AS k WHERE k.number > $1 ORDER BY k.number LIMIT $2) AS n', known.pending)
+    INTO upto, pending USING number, rows_max;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.delivery_state(oid, int) IS
+  'what a delivery begins with: the copy''s position, what has been delivered, and up to which number the next pending keys go';
+
+CREATE FUNCTION anabranch.read_documents(copy oid, wanted text, documents text, bytes_max bigint, OUT key text, OUT id text, OUT target text, OUT member text, OUT content text,
+                                         OUT digest text, OUT rows bigint) RETURNS SETOF record
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'anabranch_read_documents';
+COMMENT ON FUNCTION anabranch.read_documents(oid, text, text, bigint) IS
+  'runs a query over documents of a copy as its owner; wanted: a query for the keys that it may call "wanted", run as the extension''s owner, so that nothing a user wrote may be in it; more than one document, and of more than bytes_max, is program_limit_exceeded';
+
+-- The SELECT list that makes a document: of a row `k` of the key's columns, and a row `d` of the copy, `anabranch_row`.
+CREATE FUNCTION anabranch.document_list(copy oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  known   anabranch.external_index;
+  content text;
+  target  text;
+  id      text;
+BEGIN
+  SELECT * INTO STRICT known FROM anabranch.external_index AS x WHERE x.copy = $1;
+  content := CASE known.options ->> 'shape'
+    WHEN 'hash' THEN '(SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each_text(to_jsonb(d.anabranch_row)) AS e WHERE e.value IS NOT NULL)::text'
+    WHEN 'sorted_set' THEN format('(d.anabranch_row).%I::text', known.options ->> 'score')
+    WHEN 'set' THEN ''''''
+    ELSE 'to_jsonb(d.anabranch_row)::text' END;
+  -- Several columns: "/" between them, and "\" before one that is meant as itself.
+  SELECT CASE count(*) WHEN 0 THEN '''all''' WHEN 1 THEN max(format('k.%I::text', c))
+              ELSE string_agg(format('replace(replace(k.%I::text, ''\'', ''\\''), ''/'', ''\/'')', c), ' || ''/'' || ' ORDER BY n) END
+  INTO id FROM unnest(known.key) WITH ORDINALITY AS l (c, n);
+  IF known.options ? 'key' THEN
+    SELECT string_agg(CASE WHEN p.name IS NULL THEN quote_literal(p.literal) ELSE format('k.%I::text', p.name) END, ' || ' ORDER BY p.n) INTO target
+    FROM ROWS FROM (anabranch.pattern_parts(known.options ->> 'key')) WITH ORDINALITY AS p (literal, name, n);
+  ELSE
+    SELECT quote_literal(known.name) || coalesce(string_agg(format(' || '':'' || k.%I::text', c), '' ORDER BY n), '') INTO target
+    FROM unnest(known.key) WITH ORDINALITY AS l (c, n) WHERE c IS DISTINCT FROM known.options ->> 'member';
+  END IF;
+  RETURN format('jsonb_build_object(%s)::text AS key, %s AS id, %s AS target, %s AS member, CASE WHEN d.anabranch_there THEN %s END AS content',
+    (SELECT string_agg(format('%L, k.%I', c, c), ', ' ORDER BY n) FROM unnest(known.key) WITH ORDINALITY AS l (c, n)),
+    id, coalesce(target, ''''''), CASE WHEN known.options ? 'member' THEN format('k.%I::text', known.options ->> 'member') ELSE '''''' END, content);
+END
+$$;
+COMMENT ON FUNCTION anabranch.document_list(oid) IS 'part of statements that read documents: what they consist of';
+
+-- `keys`: a relation of distinct keys, called by their columns.
+CREATE FUNCTION anabranch.documents_of(copy oid, keys text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), count(*) OVER (PARTITION BY o.key) FROM (SELECT %s FROM %s AS k LEFT JOIN LATERAL '
+                '(SELECT true AS anabranch_there, v AS anabranch_row FROM %s AS v WHERE %s) AS d ON true) AS o',
+                anabranch.document_list($1), $2, $1::regclass,
+                coalesce((SELECT string_agg(format('v.%1$I = k.%1$I', c), ' AND ' ORDER BY n) FROM unnest(x.key) WITH ORDINALITY AS l (c, n)), 'true'))
+  FROM anabranch.external_index AS x WHERE x.copy = $1
+$$;
+COMMENT ON FUNCTION anabranch.documents_of(oid, text) IS 'statement for the documents of keys, content NULL where there is none';
+
+CREATE FUNCTION anabranch.changed_documents(copy oid, after bigint, upto bigint, bytes_max bigint) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, (
+    SELECT format('SELECT DISTINCT true AS anabranch_one%s FROM %s WHERE number > %s AND number <= %s',
+                  (SELECT string_agg(format(', %s AS %I', s.c, x.key[s.n]), '' ORDER BY s.n) FROM unnest(d.document_key) WITH ORDINALITY AS s (c, n)), x.pending, $2, $3)
+    FROM anabranch.external_index AS x JOIN anabranch.definition AS d ON d.copy = x.copy WHERE x.copy = $1), anabranch.documents_of($1, 'wanted'), $4) AS r;
+END
+$$;
+COMMENT ON FUNCTION anabranch.changed_documents(oid, bigint, bigint, bigint) IS 'the documents whose pending numbers are in a range';
+
+CREATE FUNCTION anabranch.keyed_documents(copy oid, keys jsonb, bytes_max bigint) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, NULL, (
+    SELECT anabranch.documents_of($1, format('(SELECT DISTINCT true AS anabranch_one%s FROM jsonb_array_elements(%L) AS e (key) CROSS JOIN LATERAL jsonb_populate_record(NULL::%s, e.key) AS r)',
+                  (SELECT string_agg(format(', r.%1$I AS %1$I', c), '' ORDER BY n) FROM unnest(x.key) WITH ORDINALITY AS l (c, n)), $2, x.copy))
+    FROM anabranch.external_index AS x WHERE x.copy = $1), $3) AS r;
+END
+$$;
+COMMENT ON FUNCTION anabranch.keyed_documents(oid, jsonb, bigint) IS 'the documents of a list of keys, each an object by column';
+
+CREATE FUNCTION anabranch.next_documents(copy oid, after jsonb, rows_max int, bytes_max bigint) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  names text[] := (SELECT ARRAY(SELECT format('v.%I', c) FROM unnest(x.key) WITH ORDINALITY AS l (c, n) ORDER BY n) FROM anabranch.external_index AS x WHERE x.copy = $1);
+  beyond text;
+BEGIN
+  -- Each by itself: a row out of one subquery would keep the index from being used.
+  IF $2 IS NOT NULL THEN
+    SELECT format('(%s) > (%s)', array_to_string(names, ', '),
+                  string_agg(format('(SELECT r.%I FROM jsonb_populate_record(NULL::%s, %L) AS r)', c, $1::regclass, $2), ', ' ORDER BY n))
+    INTO beyond FROM anabranch.external_index AS x, unnest(x.key) WITH ORDINALITY AS l (c, n) WHERE x.copy = $1;
+  END IF;
+  RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, NULL,
+    format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), o.anabranch_rows FROM (SELECT %s, k.anabranch_rows '
+           'FROM (SELECT true AS anabranch_there, v AS anabranch_row, %s AS anabranch_rows, v.* FROM %s AS v WHERE %s%s LIMIT %s) AS d CROSS JOIN LATERAL (SELECT d.*) AS k) AS o',
+           anabranch.document_list($1), CASE names WHEN '{}' THEN '1::bigint' ELSE format('count(*) OVER (PARTITION BY %s)', array_to_string(names, ', ')) END, $1::regclass,
+           concat_ws(' AND ', CASE WHEN names = '{}' THEN CASE WHEN $2 IS NULL THEN 'true' ELSE 'false' END END, beyond,
+                     (SELECT string_agg(name || ' IS NOT NULL', ' AND ') FROM unnest(names) AS name)),
+           ' ORDER BY ' || nullif(array_to_string(names, ', '), ''), $3), $4) AS r;
+END
+$$;
+COMMENT ON FUNCTION anabranch.next_documents(oid, jsonb, int, bigint) IS 'documents in the order of their keys, behind a key; without those whose key has a NULL';
+
+CREATE FUNCTION anabranch.keyless_documents(copy oid, rows_max int, bytes_max bigint) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, NULL, (
+    SELECT format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), 1::bigint FROM (SELECT %s '
+                  'FROM (SELECT true AS anabranch_there, v AS anabranch_row, v.* FROM %s AS v WHERE %s LIMIT %s) AS d CROSS JOIN LATERAL (SELECT d.*) AS k) AS o',
+                  anabranch.document_list($1), $1::regclass, coalesce((SELECT string_agg(format('v.%I IS NULL', c), ' OR ') FROM unnest(x.key) AS c), 'false'), $2)
+    FROM anabranch.external_index AS x WHERE x.copy = $1), $3) AS r;
+END
+$$;
+COMMENT ON FUNCTION anabranch.keyless_documents(oid, int, bigint) IS 'documents whose key has a NULL: no index can have them';
+
+CREATE FUNCTION anabranch.record_delivery(copy oid, token bigint, number bigint, lsn pg_catalog.pg_lsn, as_of timestamptz, version bigint, identity text,
+                                          documents bigint, filled int, swept_to jsonb, swept bigint, refused jsonb, taken jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM anabranch.require_token($2);
+  UPDATE anabranch.index_progress AS p
+  SET number = greatest(p.number, $3), lsn = coalesce($4, p.lsn), as_of = coalesce($5, p.as_of), version = greatest(p.version, $6), identity = coalesce($7, p.identity),
+      documents = p.documents + $8, filled = coalesce($9, p.filled), swept_to = CASE WHEN $9 IS NULL THEN coalesce($10, p.swept_to) END,
+      swept = CASE WHEN $9 IS NULL THEN coalesce($11, p.swept) ELSE 0 END, problem = NULL, remedy = NULL, problem_since = NULL, seen_at = clock_timestamp()
+  WHERE p.copy = $1;
+  IF $13 IS NOT NULL THEN
+    DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1 AND md5(r.key::text) IN (SELECT md5(k::text) FROM jsonb_array_elements($13) AS k);
+  END IF;
+  IF $12 IS NOT NULL THEN
+    INSERT INTO anabranch.refused_document AS r (copy, key, lsn, bytes, reason)
+    SELECT DISTINCT ON (md5((e -> 'key')::text)) $1, e -> 'key', (e ->> 'lsn')::pg_lsn, (e ->> 'bytes')::bigint, e ->> 'reason' FROM jsonb_array_elements($12) AS e
+    ON CONFLICT (copy, md5(key::text)) DO UPDATE SET lsn = excluded.lsn, bytes = excluded.bytes, reason = excluded.reason, parked_at = now();
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.record_delivery(oid, bigint, bigint, pg_catalog.pg_lsn, timestamptz, bigint, text, bigint, int, jsonb, bigint, jsonb, jsonb) IS
+  'records what an engine has acknowledged; refused: documents it will not take; taken: keys of others, where some had been refused before';
+
+CREATE FUNCTION anabranch.sweep_again(copy oid, token bigint, identity text, reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM anabranch.require_token($2);
+  UPDATE anabranch.index_progress AS p SET filled = 0, swept_to = NULL, swept = 0, identity = $3, version = NULL, problem = $4, remedy = NULL, problem_since = clock_timestamp()
+  WHERE p.copy = $1;
+END
+$$;
+COMMENT ON FUNCTION anabranch.sweep_again(oid, bigint, text, text) IS 'the engine has lost what it had: every document is sent again';
+
+CREATE FUNCTION anabranch.note_index_problem(copy oid, token bigint, problem text, remedy text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM anabranch.require_token($2);
+  UPDATE anabranch.index_progress AS p SET problem = $3, remedy = $4, problem_since = coalesce(p.problem_since, clock_timestamp()) WHERE p.copy = $1;
+END
+$$;
+COMMENT ON FUNCTION anabranch.note_index_problem(oid, bigint, text, text) IS 'says why nothing can be delivered';
+
+-- Whatever the engine has acknowledged is deleted; where more waits than is worth keeping, nothing is kept and all is sent again.
+CREATE FUNCTION anabranch.trim_pending(copy oid, token bigint, pending_max bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  pending   regclass := (SELECT x.pending FROM anabranch.external_index AS x WHERE x.copy = $1);
+  delivered bigint := (SELECT p.number FROM anabranch.index_progress AS p WHERE p.copy = $1);
+  waiting   bigint;
+BEGIN
+  PERFORM anabranch.require_token($2);
+  IF pending IS NULL THEN
+    RETURN;
+  END IF;
+  EXECUTE format('DELETE FROM %s WHERE number <= $1', pending) USING delivered;
+  EXECUTE format('SELECT count(*) FROM (SELECT FROM %s WHERE number > $1 LIMIT $2) AS n', pending) INTO waiting USING delivered, $3 + 1;
+  IF waiting > $3 THEN
+    EXECUTE format('TRUNCATE %s', pending);
+    UPDATE anabranch.index_progress AS p SET filled = 0, swept_to = NULL, swept = 0 WHERE p.copy = $1;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.trim_pending(oid, bigint, bigint) IS 'deletes pending keys that were delivered; more than pending_max of others are given up for a fill of the index';
+
+CREATE VIEW anabranch.indexes AS
+SELECT x.copy AS index, x.engine, x.key, x.options,
+       CASE WHEN p.state <> 'live' THEN p.state WHEN i.identity IS NULL THEN 'waiting' WHEN i.filled < x.generation AND i.filled = 0 THEN 'filling'
+            WHEN i.filled < x.generation THEN 'rebuilding' ELSE 'live' END AS state,
+       i.lsn, i.as_of AS current_as_of, pg_catalog.pg_wal_lsn_diff(here.lsn, i.lsn)::bigint AS lag_bytes,
+       i.documents, i.swept, c.reltuples::bigint AS rows_estimated,
+       (SELECT count(*) FROM anabranch.refused_document AS r WHERE r.copy = x.copy) AS refused,
+       i.problem, i.remedy, i.problem_since, x.generation, i.identity, i.seen_at, x.created_at
+FROM anabranch.external_index AS x
+JOIN anabranch.definition AS d ON d.copy = x.copy
+LEFT JOIN anabranch.progress AS p ON p.copy = x.copy
+LEFT JOIN anabranch.index_progress AS i ON i.copy = x.copy
+LEFT JOIN pg_catalog.pg_class AS c ON c.oid = d.state
+CROSS JOIN (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+                        ELSE pg_catalog.pg_current_wal_lsn() END) AS here (lsn);
+COMMENT ON VIEW anabranch.indexes IS 'indexes outside the database, and how far each is';
+COMMENT ON COLUMN anabranch.indexes.index IS 'the view that shows what it has to hold';
+COMMENT ON COLUMN anabranch.indexes.engine IS 'section [index.NAME] of the sidecar''s file';
+COMMENT ON COLUMN anabranch.indexes.key IS 'columns that a document is found by';
+COMMENT ON COLUMN anabranch.indexes.options IS 'what create_index was told';
+COMMENT ON COLUMN anabranch.indexes.state IS 'of the copy while that is not live; then waiting (for the sidecar or the engine), filling, rebuilding (readers find the generation before) or live';
+COMMENT ON COLUMN anabranch.indexes.lsn IS 'readers find everything that was committed up to here';
+COMMENT ON COLUMN anabranch.indexes.current_as_of IS 'everything committed before is found';
+COMMENT ON COLUMN anabranch.indexes.lag_bytes IS 'WAL written since lsn, of whatever kind';
+COMMENT ON COLUMN anabranch.indexes.documents IS 'documents sent since it was created';
+COMMENT ON COLUMN anabranch.indexes.swept IS 'documents sent of the generation that is being filled';
+COMMENT ON COLUMN anabranch.indexes.rows_estimated IS 'documents it has to hold, estimated';
+COMMENT ON COLUMN anabranch.indexes.refused IS 'documents that the engine will not take: see dead_letters';
+COMMENT ON COLUMN anabranch.indexes.problem IS 'why nothing can be delivered; NULL: it can';
+COMMENT ON COLUMN anabranch.indexes.remedy IS 'what to do about it';
+COMMENT ON COLUMN anabranch.indexes.problem_since IS 'since when';
+COMMENT ON COLUMN anabranch.indexes.generation IS 'how often it has been made anew';
+COMMENT ON COLUMN anabranch.indexes.identity IS 'of the index at its engine';
+COMMENT ON COLUMN anabranch.indexes.seen_at IS 'when the last delivery ended';
+COMMENT ON COLUMN anabranch.indexes.created_at IS 'when it was created';
+
+CREATE VIEW anabranch.dead_letters AS
+SELECT d.source, d.lsn, d.number, d.topic, d.relation, d.column_name, d.key, d.bytes, d.reason, d.content, d.parked_at
+FROM anabranch.dead_letter AS d
+UNION ALL
+SELECT 'home', r.lsn, 0, '', r.copy::text, 'document', pg_catalog.convert_to(r.key::text, 'UTF8'), r.bytes, r.reason, NULL, r.parked_at
+FROM anabranch.refused_document AS r;
+COMMENT ON VIEW anabranch.dead_letters IS 'values that stand in no topic because they were too large (oversize = "park"; their records say so, too), messages that are no rows of their stream, and documents that an engine will not take';
+COMMENT ON COLUMN anabranch.dead_letters.source IS 'the source';
+COMMENT ON COLUMN anabranch.dead_letters.lsn IS 'position of the transaction, as in the record''s header; of a document that of the copy it was read in';
+COMMENT ON COLUMN anabranch.dead_letters.number IS 'number of the record within the transaction; of a message that is no row of its stream, which of these it is';
+COMMENT ON COLUMN anabranch.dead_letters.topic IS 'the topic its record stands in; empty for all else';
+COMMENT ON COLUMN anabranch.dead_letters.relation IS 'the table, the stream or the index; empty for another logical message';
+COMMENT ON COLUMN anabranch.dead_letters.column_name IS 'the column that was left out; content or message of a logical message; document of an index';
+COMMENT ON COLUMN anabranch.dead_letters.key IS 'the record''s key; of a document the key as JSON';
+COMMENT ON COLUMN anabranch.dead_letters.bytes IS 'size of the value';
+COMMENT ON COLUMN anabranch.dead_letters.reason IS 'why it was left out';
+COMMENT ON COLUMN anabranch.dead_letters.content IS 'of a message that is no row of its stream: all of it, up to 16 MB';
+COMMENT ON COLUMN anabranch.dead_letters.parked_at IS 'when';
