@@ -16,7 +16,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/background.sh
 source "$here/background.sh"
 readonly EX_UNAVAILABLE=69
-readonly START_SECONDS=60
+readonly SERVER=server ADDRESS=address START_SECONDS=60
 
 say() { printf 'redis.sh: %s\n' "$*" >&2; }
 usage() { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -26,14 +26,14 @@ program() {
   command -v redis-server || command -v redis-check-rdb || { say "there is no Redis: apt-get install redis-tools"; exit $EX_UNAVAILABLE; }
 }
 
+exists() { [ -e "$1/port" ]; }
+argument() { printf '%s\n' "$1/redis.conf"; }
 address() { printf '127.0.0.1:%s\n' "$(cat "$1/port")"; }
 
 # Any answer at all, "no password was given" too, but for "still loading".
 answers() { # DIR
   local line
-  line=$({
-    exec 3<> "/dev/tcp/127.0.0.1/$(cat "$1/port")" && printf 'PING\r\n' >&3 && timeout 5 head -n 1 <&3
-  } 2> /dev/null) || return 1
+  line=$(first_line "$(cat "$1/port")" 5 $'PING\r\n') || return 1
   [[ $line == [+-]* && $line != -LOADING* ]]
 }
 
@@ -54,48 +54,9 @@ start() { # DIR [SETTING=VALUE]...
   redis=$(program)
   mkdir -p "$directory"
   [ -e "$directory/port" ] || free_port > "$directory/port"
-  if [ ! -e "$directory/redis.conf" ]; then
-    configure "$@"
-  elif [ $# -gt 1 ]; then
-    say "there is a server in \"$directory\": settings are for a new one"
-    return 2
-  fi
-  if ! process_of "$directory/pid" "$directory/redis.conf" > /dev/null; then
-    start_process "$directory/pid" "$directory/log" bash -c 'exec -a redis-server "$@"' redis "$redis" "$directory/redis.conf"
-  fi
-  if ! wait_for_process $START_SECONDS "$directory/pid" "$directory/redis.conf" answers "$directory"; then
-    tail -n 20 "$directory/log" >&2
-    say "the server in \"$directory\" did not start (its log is above)"
-    return 1
-  fi
-  address "$directory"
+  server_configure "$directory/redis.conf" "$@"
+  server_start "$directory" start_process "$directory/pid" "$directory/log" \
+    bash -c 'exec -a redis-server "$@"' redis "$redis" "$directory/redis.conf"
 }
 
-end() { # SIGNAL DIR
-  [ -e "$2/port" ] || { say "there is no server in \"$2\""; return 1; }
-  end_process "$1" "$2/pid" "$2/redis.conf" || end_process KILL "$2/pid" "$2/redis.conf"
-}
-
-status() { # DIR
-  local pid
-  [ -e "$1/port" ] || { say "there is no server in \"$1\""; return 1; }
-  if pid=$(process_of "$1/pid" "$1/redis.conf"); then
-    printf 'state=%s pid=%s address=%s\n' "$(answers "$1" && echo running || echo silent)" "$pid" "$(address "$1")"
-  else
-    printf 'state=stopped address=%s\n' "$(address "$1")"
-    return 3
-  fi
-}
-
-command=${1:-}
-[ -n "${2:-}" ] || usage
-directory=$(readlink -m "$2")
-shift 2
-case $command in
-  start) start "$directory" "$@" ;;
-  status) status "$directory" ;;
-  stop) end TERM "$directory" ;;
-  kill) end KILL "$directory" ;;
-  destroy) [ ! -e "$directory/port" ] || { end KILL "$directory"; rm -rf "$directory"; } ;;
-  *) usage ;;
-esac
+server_command "$@"

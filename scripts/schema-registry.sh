@@ -14,7 +14,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/background.sh
 source "$here/background.sh"
-readonly START_SECONDS=120
+readonly SERVER=registry ADDRESS=url START_SECONDS=120
 readonly API=apis/ccompat/v7
 
 say() { printf 'schema-registry.sh: %s\n' "$*" >&2; }
@@ -33,59 +33,20 @@ fetch() {
   printf '%s\n' "$jars.unpacked"
 }
 
-url() { printf 'http://127.0.0.1:%s/%s\n' "$(cat "$1/port")" "$API"; }
+exists() { [ -e "$1/port" ]; }
+argument() { printf '%s\n' "-Danabranch.directory=$1"; }
+address() { printf 'http://127.0.0.1:%s/%s\n' "$(cat "$1/port")" "$API"; }
 
-# GET, and the status line of the answer.
-answers() { # DIR
-  local line
-  line=$({
-    exec 3<> "/dev/tcp/127.0.0.1/$(cat "$1/port")" && printf 'GET /%s/subjects HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' "$API" >&3 &&
-      timeout 5 head -n 1 <&3
-  } 2> /dev/null) || return 1
-  [[ $line == HTTP/1.?\ 200* ]]
-}
+answers() { http_answers "$(cat "$1/port")" 5 "/$API/subjects"; } # DIR
 
 start() { # DIR
   local registry
   registry=$(fetch) || return
   mkdir -p "$1"
   [ -e "$1/port" ] || free_port > "$1/port"
-  if ! process_of "$1/pid" "-Danabranch.directory=$1" > /dev/null; then
-    start_process "$1/pid" "$1/log" java -Danabranch.directory="$1" -Xms64m -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
-      -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$(cat "$1/port")" -jar "$registry"/*-runner.jar
-  fi
-  if ! wait_for_process $START_SECONDS "$1/pid" "-Danabranch.directory=$1" answers "$1"; then
-    tail -n 20 "$1/log" >&2
-    say "the registry in \"$1\" did not start (its log is above)"
-    return 1
-  fi
-  url "$1"
+  server_start "$1" start_process "$1/pid" "$1/log" java "$(argument "$1")" -Xms64m -Xmx256m -XX:+UseSerialGC \
+    -XX:TieredStopAtLevel=1 -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$(cat "$1/port")" -jar "$registry"/*-runner.jar
 }
 
-end() { # SIGNAL DIR
-  [ -e "$2/port" ] || { say "there is no registry in \"$2\""; return 1; }
-  end_process "$1" "$2/pid" "-Danabranch.directory=$2" || end_process KILL "$2/pid" "-Danabranch.directory=$2"
-}
-
-status() { # DIR
-  local pid
-  [ -e "$1/port" ] || { say "there is no registry in \"$1\""; return 1; }
-  if pid=$(process_of "$1/pid" "-Danabranch.directory=$1"); then
-    printf 'state=%s pid=%s url=%s\n' "$(answers "$1" && echo running || echo silent)" "$pid" "$(url "$1")"
-  else
-    printf 'state=stopped url=%s\n' "$(url "$1")"
-    return 3
-  fi
-}
-
-command=${1:-}
-[ "$command" = fetch ] || [ -n "${2:-}" ] || usage
-directory=$(readlink -m "${2:-.}")
-case $command in
-  fetch) fetch ;;
-  start|status) "$command" "$directory" ;;
-  stop) end TERM "$directory" ;;
-  kill) end KILL "$directory" ;;
-  destroy) [ ! -e "$directory/port" ] || { end KILL "$directory"; rm -rf "$directory"; } ;;
-  *) usage ;;
-esac
+[ "${1:-}" != fetch ] || { fetch; exit; }
+server_command "$@"

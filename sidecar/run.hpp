@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "sidecar/index/settings.hpp"
 #include "sidecar/publish/settings.hpp"
 #include "sidecar/stop.hpp"
 
@@ -39,6 +40,7 @@ struct RunSettings {
   std::string verify_pause_when;                         // a query; while it returns true nothing is verified
   std::size_t queue_bytes_max = 32 << 20;                // read ahead of the applier, for each slot
   std::size_t value_bytes_max = 256 << 20;  // a larger value is not put together; a copy that needs it becomes stale
+  IndexSections indexes;                    // engines that hold documents made of copies
 };
 
 // The run cannot go on, and a new one would fare no better before somebody has done something. what() says what and

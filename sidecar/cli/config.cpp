@@ -1,6 +1,7 @@
 #include "sidecar/cli/config.hpp"
 
 #include "sidecar/cli/config_file.hpp"
+#include "sidecar/cli/config_index.hpp"
 #include "sidecar/cli/config_keys.hpp"
 #include "sidecar/cli/config_values.hpp"
 #include "sidecar/cli/names.hpp"
@@ -36,9 +37,11 @@ class Reader {
         read_section(name, value, name.str());
       else if (name == "kafka")
         read_kafka(name, value);
+      else if (name == "index")
+        settings.indexes = read_indexes(name, value, mistakes);
       else if (value.is_table() || value.is_array_of_tables())
         add(name, name.str(), "is no section",
-            "sections are [source.home], [verify], [kafka], [kafka.properties] and [logging]");
+            "sections are [source.home], [verify], [kafka], [kafka.properties], [index.NAME] and [logging]");
       else
         read_key("", name, value);
     }

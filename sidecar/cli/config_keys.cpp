@@ -1,5 +1,6 @@
 #include "sidecar/cli/config_keys.hpp"
 
+#include "sidecar/cli/config_index.hpp"
 #include "sidecar/cli/config_values.hpp"
 #include "sidecar/cli/names.hpp"
 
@@ -194,24 +195,27 @@ size_t distance(std::string_view a, std::string_view b) {
 
 std::string key_advice(std::string_view section, std::string_view name) {
   constexpr size_t letters_max = 3;
-  const Key* nearest = nullptr;
+  std::string_view nearest, nearest_section;
   size_t nearest_distance = letters_max;
   std::string known;
-  for (const auto& key : keys) {
-    const bool here = key.section == section;
-    if (here) known += fmt::format("{}{}", known.empty() ? "" : ", ", key.name);
+  const auto consider = [&](std::string_view its_section, std::string_view key) {
+    const bool here = its_section == section;
+    if (here) known += fmt::format("{}{}", known.empty() ? "" : ", ", key);
     // Names of many letters would make the distance slow, and are like none of ours.
-    const size_t away = name.size() > 64 ? letters_max : distance(name, key.name) + (here ? 0 : 1);
+    const size_t away = name.size() > 64 ? letters_max : distance(name, key) + (here ? 0 : 1);
     if (away < nearest_distance) {
-      nearest = &key;
+      nearest = key;
+      nearest_section = its_section;
       nearest_distance = away;
     }
-  }
-  if (nearest != nullptr && nearest->section == section) return fmt::format("did you mean {}?", nearest->name);
-  if (nearest != nullptr)
+  };
+  for (const auto& key : keys) consider(key.section, key.name);
+  for (const auto key : index_key_names()) consider(index_section, key);
+  if (!nearest.empty() && nearest_section == section) return fmt::format("did you mean {}?", nearest);
+  if (!nearest.empty())
     return fmt::format(
-        "did you mean {} in {}?", nearest->name,
-        nearest->section.empty() ? "the part before the first [section]" : fmt::format("[{}]", nearest->section));
+        "did you mean {} in {}?", nearest,
+        nearest_section.empty() ? "the part before the first [section]" : fmt::format("[{}]", nearest_section));
   return fmt::format("keys here are {}", known);
 }
 

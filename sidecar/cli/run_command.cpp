@@ -34,6 +34,7 @@ std::optional<RunSettings> reload(const CommandLine& command_line, Settings& cur
       log_warning("connection, slot and publication change with the next start only");
     if (read.log_is_kafka != current.log_is_kafka || read.kafka != current.kafka)
       log_warning("log and everything in [kafka] change with the next start only");
+    if (read.indexes != current.indexes) log_warning("everything in [index.NAME] changes with the next start only");
     configure_logging(read.log_level, read.log_format);
     log_info("settings reloaded", {{"file", command_line.config},
                                    {"batch_interval_max_ms", read.batch_interval_max},
@@ -66,6 +67,7 @@ RunSettings run_settings_of(const Settings& settings) {
   run.wal_keep_limit_bytes = settings.wal_keep_limit_bytes;
   run.verify_snapshot_max = settings.verify_snapshot_max;
   run.verify_pause_when = settings.verify_pause_when;
+  run.indexes = settings.indexes;
   if (settings.log_is_kafka) {
     run.kafka = settings.kafka;
     run.kafka->prefix = topic_prefix_of(settings);

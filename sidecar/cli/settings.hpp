@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 
+#include "sidecar/index/settings.hpp"
 #include "sidecar/logging.hpp"
 #include "sidecar/publish/settings.hpp"
 
@@ -31,6 +32,8 @@ struct Settings {
 
   bool log_is_kafka = false;  // log = "kafka"
   KafkaSettings kafka;
+
+  IndexSections indexes;
 
   LogFormat log_format = LogFormat::text;
   LogLevel log_level = LogLevel::info;

@@ -1,5 +1,6 @@
 // The settings file: what it says is meant, and everything else is refused with its place and a remedy.
 #include "sidecar/cli/config.hpp"
+#include "test/unit/cli/one_mistake.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -39,24 +40,15 @@ wal_keep_limit = "5 GB"
 snapshot_max = "2 s"
 pause_when = "SELECT false"
 
+[index.search]
+kind = "opensearch"
+url = ["https://search1:9200", "https://search2:9200"]
+bulk_bytes_max = "1 MB"
+
 [logging]
 format = "json"
 level = "debug"
 )";
-
-// The one mistake that `text` is refused for.
-Mistake mistake_in(std::string_view text) {
-  try {
-    parse_config(text, "a.toml");
-  } catch (const ConfigError& error) {
-    EXPECT_EQ(error.mistakes().size(), 1u) << error.what();
-    EXPECT_FALSE(error.mistakes()[0].remedy.empty()) << error.what();
-    EXPECT_GT(error.mistakes()[0].line, 0u) << error.what();
-    return error.mistakes()[0];
-  }
-  ADD_FAILURE() << "accepted: " << text;
-  return {};
-}
 
 TEST(Config, FormatsAreChosen) {
   const auto settings = parse_config(R"([kafka]
@@ -108,6 +100,8 @@ TEST(Config, EveryKeyIsRead) {
   EXPECT_EQ(settings.fill_workers_max, 4);
   EXPECT_EQ(settings.verify_snapshot_max, std::chrono::milliseconds(2'000));
   EXPECT_EQ(settings.verify_pause_when, "SELECT false");
+  ASSERT_TRUE(settings.indexes.contains("search"));
+  EXPECT_EQ(settings.indexes.at("search").bulk_bytes_max, 1u << 20);
   EXPECT_EQ(settings.log_format, LogFormat::json);
   EXPECT_EQ(settings.log_level, LogLevel::debug);
 }
