@@ -71,6 +71,7 @@ Applier::Applier(const RunSettings& settings, const Stop& stop, const ReloadSett
       batches_(session, log, scope_, batch_options(settings, stop)),
       workers_(settings, token, desk_),
       verifier_(settings, token),
+      deliveries_(settings, token),
       copies_(settings_, session, log, token, workers_, position, confirmed) {
   desk_.publish(position);
   session_.connection().exec("LISTEN anabranch");
@@ -112,6 +113,7 @@ void Applier::applied() {
   hidden_since_ = {};
   heartbeat_.waiting().hidden.end();
   copies_.recorded(batches_.end().lsn, batches_.wal());
+  deliveries_.applied();
   log_.acknowledge(copies_.confirmable());
   for (const SetAside& aside : batches_.set_aside()) copies_.was_set_aside(aside);
   for (const DdlEvent& event : batches_.ddl()) copies_.sources_changed(event.stale, event.reason);
@@ -202,7 +204,7 @@ void Applier::report_pace(Clock::time_point now) {
 
 void Applier::housekeeping() {
   reload();
-  if (workers_.fenced() || verifier_.fenced() || heartbeat_.fenced())
+  if (workers_.fenced() || verifier_.fenced() || deliveries_.fenced() || heartbeat_.fenced())
     throw RunError(RunError::Kind::fenced, "another sidecar has taken over this source");
   const Clock::time_point now = Clock::now();
   if (now >= looked_ + gather_wait) {
@@ -210,6 +212,7 @@ void Applier::housekeeping() {
     while (const std::optional<Notification> asked = session_.connection().notification(0ms)) {
       copies_.refresh_soon();
       if (asked->payload == "verify") verifier_.look_soon();
+      deliveries_.look_soon();
     }
   }
   if (!workers_.finished().empty()) copies_.refresh_soon();
@@ -242,6 +245,7 @@ void Applier::record_idle() {
   idle_recorded_ = Clock::now();
   batches_.record(read);
   copies_.recorded(read, batches_.wal());
+  deliveries_.applied();
   failpoint("idle_recorded");
   log_.acknowledge(copies_.confirmable());
 }

@@ -12,6 +12,7 @@
 #include "sidecar/copy/join_desk.hpp"
 #include "sidecar/copy/verifier.hpp"
 #include "sidecar/copy/workers.hpp"
+#include "sidecar/index/deliveries.hpp"
 #include "sidecar/log/change_log.hpp"
 #include "sidecar/run.hpp"
 
@@ -70,6 +71,7 @@ class Applier {
   Batches batches_;
   Workers workers_;  // its threads use the desk
   Verifier verifier_;
+  Deliveries deliveries_;
   Copies copies_;
   std::map<uint32_t, int> failures_;  // in a row, of the batch under way
   Clock::time_point hidden_since_{}, hidden_told_{}, measured_{}, looked_{}, idle_recorded_{};

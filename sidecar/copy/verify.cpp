@@ -23,6 +23,7 @@
 #include "sidecar/copy/fill_slot.hpp"
 #include "sidecar/failpoint.hpp"
 #include "sidecar/home.hpp"
+#include "sidecar/index/comparison.hpp"
 #include "sidecar/log/kafka_log.hpp"
 #include "sidecar/log/slot_log.hpp"
 #include "sidecar/logging.hpp"
@@ -91,6 +92,7 @@ class Verification {
   void prove_by_twin();
   void swap();
   void end_twin(bool keep);
+  void compare_documents();
   void repair();
   bool correct();
   void end(const std::string& state, const std::string& reason);
@@ -114,9 +116,9 @@ void Verification::carry_out() {
   try {
     if (!replaces)
       while (!find_copy()) wait(look_wait, "the copy is not live");
-    if (run_.method == "twin" || !prove_in_one_pass()) prove_by_twin();
+    if (run_.mode != "index" && (run_.method == "twin" || !prove_in_one_pass())) prove_by_twin();
     if (run_.repairs && differing_ > 0) repair();
-    if (replaces) swap();
+    replaces ? swap() : compare_documents();
     end_twin(run_.purpose == "alter");
     end("done", {});
   } catch (const Ended& ended) {
@@ -389,6 +391,74 @@ void Verification::end_twin(bool keep) {
     if (!session_.connection().usable() || may_pass(verdict(error))) throw;
     log_warning("what was made beside a copy stays",
                 {{"copy", run_.name}, {"run", run_.run}, {"error", error.message()}});
+  }
+}
+
+// --- An index outside the database
+// ------------------------------------------------------------------------------------
+
+std::string differences_json(const std::vector<IndexDifference>& differences) {
+  nlohmann::json list = nlohmann::json::array();
+  const auto shown = [](const std::string& text) {
+    nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
+    return value.is_discarded() ? nlohmann::json(text) : value;
+  };
+  for (const IndexDifference& difference : differences) {
+    nlohmann::json item = {
+        {"key", shown(difference.key)}, {"class", difference.kind}, {"repaired", difference.repaired}};
+    if (!difference.expected.empty()) item["expected"] = shown(difference.expected);
+    if (!difference.actual.empty()) item["actual"] = shown(difference.actual);
+    list.push_back(std::move(item));
+  }
+  return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// What it should hold is the copy, which has been proved by now.
+void Verification::compare_documents() {
+  Connection& connection = session_.connection();
+  const Result asked =
+      connection.exec("SELECT anabranch.begin_index_comparison($1::bigint)", Parameters().integer(run_.run));
+  if (asked.rows() == 0) return;
+  const std::vector<IndexCopy> indexes = indexes_to_deliver(connection);
+  const auto copy =
+      std::find_if(indexes.begin(), indexes.end(), [&](const IndexCopy& index) { return index.oid == run_.copy; });
+  if (copy == indexes.end()) throw Ended("failed", "the index was dropped");
+  const auto section = context_.settings.indexes.find(copy->engine);
+  if (section == context_.settings.indexes.end())
+    throw Ended("failed", fmt::format("the settings file of the sidecar has no section [index.{}]", copy->engine));
+
+  ComparisonOptions options;
+  for (std::size_t row = 0; row < asked.rows(); ++row)
+    if (!asked.null(row, 0)) options.keys.emplace_back(asked.text(row, 0));
+  options.repairs = run_.repairs;
+  options.duty = run_.duty;
+  options.differences_max = differences_max;
+  options.note = [&](const std::string& waiting) { note(waiting); };
+  options.record = [&](const IndexComparison& result, const std::vector<IndexDifference>& differences) {
+    connection.exec(
+        "SELECT anabranch.record_index_comparison($1::bigint, $2::pg_lsn, $3::bigint, $4::bigint, $5::jsonb)",
+        Parameters()
+            .integer(run_.run)
+            .lsn(result.lsn)
+            .integer(result.compared)
+            .integer(result.differing)
+            .text(differences_json(differences)));
+  };
+  ConnectOptions connect = home_options(context_.settings);
+  connect.application_name = "anabranch verifier";
+  connect.settings = {{"work_mem", apply_work_mem}, {"client_connection_check_interval", "500"}};
+  connect.stop = &context_.stop;
+  Connection turns(connect);
+  try {
+    const IndexComparison result =
+        compare_index(turns, section->second, *copy, context_.token.token, context_.stop, options);
+    compared_ += result.compared;
+    differing_ += result.differing;
+  } catch (const IndexError& error) {
+    if (error.kind() == IndexError::Kind::refused)
+      throw Ended("failed", fmt::format("{}; {}", error.what(), error.remedy()));
+    wait(look_wait, error.what());
+    throw;
   }
 }
 

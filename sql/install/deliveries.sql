@@ -51,6 +51,16 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.begin_deliveries(oid, bigint) IS 'has the changes of an index noted from now on, unless they are';
 
+CREATE FUNCTION anabranch.pending_behind(copy oid, number bigint, rows_max int, OUT upto bigint, OUT pending bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('SELECT coalesce(max(n.number), $1), count(*) FROM (SELECT k.number FROM %s AS k WHERE k.number > $1 ORDER BY k.number LIMIT $2) AS n',
+                 (SELECT x.pending FROM anabranch.external_index AS x WHERE x.copy = $1))
+  INTO upto, pending USING $2, $3;
+END
+$$;
+COMMENT ON FUNCTION anabranch.pending_behind(oid, bigint, int) IS 'up to which number the next pending keys behind one go, and how many they are';
+
 -- One lock, taken before the transaction whose snapshot the documents are read in: deliveries of an index, and comparisons with it,
 -- follow each other.
 CREATE FUNCTION anabranch.delivery_state(copy oid, rows_max int, OUT live boolean, OUT watched boolean, OUT lsn pg_catalog.pg_lsn, OUT as_of timestamptz,
@@ -76,8 +86,7 @@ BEGIN
   upto := number;
   pending := 0;
   IF live THEN
-    EXECUTE format('SELECT coalesce(max(n.number), $1), count(*) FROM (SELECT k.number FROM %s AS k WHERE k.number > $1 ORDER BY k.number LIMIT $2) AS n', known.pending)
-    INTO upto, pending USING number, rows_max;
+    SELECT b.upto, b.pending INTO upto, pending FROM anabranch.pending_behind($1, number, $2) AS b;
   END IF;
 END
 $$;
@@ -255,6 +264,44 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION anabranch.trim_pending(oid, bigint, bigint) IS 'deletes pending keys that were delivered; more than pending_max of others are given up for a fill of the index';
+
+-- Comparing an index with its copy: what a verification does once the copy is proved.
+
+CREATE FUNCTION anabranch.document_keys(copy oid, keys jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN bool_and(jsonb_typeof(k) = 'object' AND k ?& x.key) THEN $2 END
+  FROM anabranch.external_index AS x, jsonb_array_elements($2) AS k WHERE x.copy = $1
+$$;
+COMMENT ON FUNCTION anabranch.document_keys(oid, jsonb) IS 'keys of a copy as keys of its index''s documents; NULL where they are none';
+
+CREATE FUNCTION anabranch.begin_index_comparison(run bigint) RETURNS SETOF text
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  -- Of an attempt that was cut off.
+  DELETE FROM anabranch.difference AS d WHERE d.run = $1 AND d.held_by = 'index';
+  SELECT k.key::text
+  FROM anabranch.verification AS v JOIN anabranch.external_index AS x ON x.copy = v.copy
+  CROSS JOIN LATERAL (SELECT NULL::jsonb WHERE v.document_keys IS NULL UNION ALL SELECT e FROM jsonb_array_elements(v.document_keys) AS e) AS k (key)
+  WHERE v.run = $1 AND (v.mode <> 'keys' OR v.document_keys IS NOT NULL)
+$$;
+COMMENT ON FUNCTION anabranch.begin_index_comparison(bigint) IS 'the keys of the documents that a run is to compare; one that is NULL: all; none: it is to compare no index';
+
+CREATE FUNCTION anabranch.record_index_comparison(run bigint, lsn pg_catalog.pg_lsn, compared bigint, differing bigint, differences jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  the_copy regclass := (SELECT v.copy FROM anabranch.verification AS v WHERE v.run = $1);
+  place    bigint := (SELECT coalesce(max(d.number), 0) FROM anabranch.difference AS d WHERE d.run = $1);
+BEGIN
+  UPDATE anabranch.verification AS v SET documents_lsn = $2, documents = $3, documents_differing = $4 WHERE v.run = $1;
+  INSERT INTO anabranch.difference AS d (run, number, held_by, class, key, expected, actual, outcome, repaired_at, repaired_lsn)
+  SELECT $1, place + e.n, 'index', CASE WHEN r.key IS NULL THEN e.value ->> 'class' ELSE 'refused' END, e.value -> 'key', e.value -> 'expected', e.value -> 'actual',
+         CASE WHEN (e.value -> 'repaired')::boolean THEN 'repaired' END, CASE WHEN (e.value -> 'repaired')::boolean THEN clock_timestamp() END,
+         CASE WHEN (e.value -> 'repaired')::boolean THEN $2 END
+  FROM jsonb_array_elements($5) WITH ORDINALITY AS e (value, n)
+  LEFT JOIN anabranch.refused_document AS r ON r.copy = the_copy AND md5(r.key::text) = md5((e.value -> 'key')::text);
+END
+$$;
+COMMENT ON FUNCTION anabranch.record_index_comparison(bigint, pg_catalog.pg_lsn, bigint, bigint, jsonb) IS
+  'records how far a comparison of an index has come, the counts being of the whole run, and what differed since the last call';
 
 CREATE VIEW anabranch.indexes AS
 SELECT x.copy AS index, x.engine, x.key, x.options,

@@ -88,6 +88,7 @@ GRANT EXECUTE ON FUNCTION
   anabranch.index_is_gone(text),
   anabranch.begin_deliveries(oid, bigint),
   anabranch.delivery_state(oid, int),
+  anabranch.pending_behind(oid, bigint, int),
   anabranch.changed_documents(oid, bigint, bigint, bigint),
   anabranch.keyed_documents(oid, jsonb, bigint),
   anabranch.next_documents(oid, jsonb, int, bigint),
@@ -95,7 +96,9 @@ GRANT EXECUTE ON FUNCTION
   anabranch.record_delivery(oid, bigint, bigint, pg_catalog.pg_lsn, timestamptz, bigint, text, bigint, int, jsonb, bigint, jsonb, jsonb),
   anabranch.sweep_again(oid, bigint, text, text),
   anabranch.note_index_problem(oid, bigint, text, text),
-  anabranch.trim_pending(oid, bigint, bigint)
+  anabranch.trim_pending(oid, bigint, bigint),
+  anabranch.begin_index_comparison(bigint),
+  anabranch.record_index_comparison(bigint, pg_catalog.pg_lsn, bigint, bigint, jsonb)
 TO anabranch_sidecar;
 
 GRANT SELECT ON anabranch.status, anabranch.findings, anabranch.copies, anabranch.sources, anabranch.publishers, anabranch.dead_letters,

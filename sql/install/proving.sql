@@ -38,7 +38,7 @@ BEGIN
     INSERT INTO anabranch.verification (copy, definition, mode, repairs, duty, requested_by)
     SELECT d.copy, d.id, 'full', false, d.verify_duty, ''
     FROM anabranch.definition AS d JOIN anabranch.progress AS p ON p.copy = d.copy
-    CROSS JOIN LATERAL (SELECT max(v.finished_at) FROM anabranch.verification AS v WHERE v.copy = d.copy AND v.mode <> 'keys') AS last (at)
+    CROSS JOIN LATERAL (SELECT max(v.finished_at) FROM anabranch.verification AS v WHERE v.copy = d.copy AND v.mode IN ('full', 'sketch')) AS last (at)
     WHERE p.state = 'live' AND d.verify_every IS NOT NULL AND d.twin_of IS NULL
       AND coalesce(last.at < clock_timestamp() - d.verify_every, true)
     ORDER BY last.at NULLS FIRST LIMIT 1;

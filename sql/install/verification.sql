@@ -4,7 +4,7 @@ CREATE TABLE anabranch.verification (
   run           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   copy          regclass NOT NULL,
   definition    int NOT NULL,
-  mode          text NOT NULL CHECK (mode IN ('full', 'sketch', 'keys')),
+  mode          text NOT NULL CHECK (mode IN ('full', 'sketch', 'keys', 'index')),
   keys          jsonb,
   repairs       boolean NOT NULL,
   duty          float8 NOT NULL CHECK (duty > 0 AND duty <= 1),
@@ -24,6 +24,10 @@ CREATE TABLE anabranch.verification (
   differing     bigint,
   retained      bigint,
   undetermined  bigint,
+  document_keys jsonb,
+  documents     bigint,
+  documents_differing bigint,
+  documents_lsn pg_catalog.pg_lsn,
   requested_by  text NOT NULL,
   requested_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   started_at    timestamptz,
@@ -37,7 +41,7 @@ COMMENT ON TABLE anabranch.verification IS 'each comparison of a copy with its d
 COMMENT ON COLUMN anabranch.verification.run IS 'number of the run';
 COMMENT ON COLUMN anabranch.verification.copy IS 'the copy';
 COMMENT ON COLUMN anabranch.verification.definition IS 'definition.id of the copy when it was asked for';
-COMMENT ON COLUMN anabranch.verification.mode IS 'full: every group or row; sketch: sums by buckets first, then those that differ; keys: those named';
+COMMENT ON COLUMN anabranch.verification.mode IS 'full: every group or row; sketch: sums by buckets first, then those that differ; keys: those named; index: no more than an index with its copy';
 COMMENT ON COLUMN anabranch.verification.keys IS 'which, for mode keys: a list of objects by column';
 COMMENT ON COLUMN anabranch.verification.repairs IS 'whether what differs is put right';
 COMMENT ON COLUMN anabranch.verification.duty IS 'share of the time in which the sources are read';
@@ -57,6 +61,10 @@ COMMENT ON COLUMN anabranch.verification.compared IS 'groups or rows compared, t
 COMMENT ON COLUMN anabranch.verification.differing IS 'how many of them differed';
 COMMENT ON COLUMN anabranch.verification.retained IS 'groups or rows that the sources no longer explain, of partitions that were removed; NULL: the copy keeps none';
 COMMENT ON COLUMN anabranch.verification.undetermined IS 'those of which a part may be of such partitions: neither equal nor differing';
+COMMENT ON COLUMN anabranch.verification.document_keys IS 'which documents of an index, where not all';
+COMMENT ON COLUMN anabranch.verification.documents IS 'documents of an index that were compared with its copy';
+COMMENT ON COLUMN anabranch.verification.documents_differing IS 'how many of them differed';
+COMMENT ON COLUMN anabranch.verification.documents_lsn IS 'position of the copy at which the last of them were compared';
 COMMENT ON COLUMN anabranch.verification.requested_by IS 'who asked; empty: nobody, it was due (verify_every)';
 COMMENT ON COLUMN anabranch.verification.requested_at IS 'when';
 COMMENT ON COLUMN anabranch.verification.started_at IS 'when the sidecar began';
@@ -67,7 +75,8 @@ COMMENT ON COLUMN anabranch.verification.finished_at IS 'when the run ended';
 CREATE TABLE anabranch.difference (
   run            bigint NOT NULL REFERENCES anabranch.verification ON DELETE CASCADE,
   number         bigint NOT NULL,
-  class          text NOT NULL CHECK (class IN ('missing', 'extra', 'wrong', 'duplicate')),
+  held_by        text NOT NULL DEFAULT 'copy' CHECK (held_by IN ('copy', 'index')),
+  class          text NOT NULL CHECK (class IN ('missing', 'extra', 'wrong', 'duplicate', 'foreign', 'refused')),
   key            jsonb NOT NULL,
   expected       jsonb,
   actual         jsonb,
@@ -82,7 +91,8 @@ CREATE TABLE anabranch.difference (
 COMMENT ON TABLE anabranch.difference IS 'what was found to differ, and what was done about it';
 COMMENT ON COLUMN anabranch.difference.run IS 'the run that found it';
 COMMENT ON COLUMN anabranch.difference.number IS 'number within the run';
-COMMENT ON COLUMN anabranch.difference.class IS 'missing: it should be there; extra: it should not; wrong: with other contents; duplicate: more than once';
+COMMENT ON COLUMN anabranch.difference.held_by IS 'copy: it differs from its definition; index: from the copy';
+COMMENT ON COLUMN anabranch.difference.class IS 'missing: it should be there; extra: it should not; wrong: with other contents; duplicate: more than once; of a document also foreign: somebody else has written it, and refused: the engine would not take it';
 COMMENT ON COLUMN anabranch.difference.key IS 'columns by which the group is found; of a copy of rows the row''s key, in hexadecimal';
 COMMENT ON COLUMN anabranch.difference.expected IS 'the row as the definition has it; NULL: none';
 COMMENT ON COLUMN anabranch.difference.actual IS 'the row as the copy had it; NULL: none';
@@ -115,8 +125,8 @@ DECLARE
   number bigint;
   known  text := (SELECT p.state FROM anabranch.progress AS p WHERE p.copy = $1);
 BEGIN
-  IF $2 NOT IN ('full', 'sketch', 'keys') THEN
-    RAISE EXCEPTION 'mode "%" is unknown', $2 USING ERRCODE = 'invalid_parameter_value', HINT = 'The modes are full, sketch and keys.';
+  IF $2 NOT IN ('full', 'sketch', 'keys', 'index') THEN
+    RAISE EXCEPTION 'mode "%" is unknown', $2 USING ERRCODE = 'invalid_parameter_value', HINT = 'The modes are full, sketch and keys, and of an index outside the database index.';
   END IF;
   IF $4 IS NULL OR NOT $4 > 0 OR $4 > 1 THEN
     RAISE EXCEPTION 'duty % is not a share', $4
@@ -131,13 +141,17 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Write a list of objects by column, [{"customer": 7}], or of values where the copy has one group column, [7, 8].';
   END IF;
-  PERFORM anabranch.require_provable($1);
+  IF $2 = 'index' THEN
+    PERFORM anabranch.require_index($1);
+  ELSE
+    PERFORM anabranch.require_provable($1);
+  END IF;
   IF known IS NULL OR known NOT IN ('live', 'waiting', 'filling', 'catching_up') THEN
     RAISE EXCEPTION 'copy % is %, and cannot be verified', $1::regclass, coalesce(known, 'unbound')
       USING ERRCODE = 'AN002', HINT = format('SELECT anabranch.resume(%L) first.', $1::regclass);
   END IF;
-  INSERT INTO anabranch.verification AS v (copy, definition, mode, keys, repairs, duty, requested_by)
-  SELECT d.copy, d.id, $2, $3, $5, $4, $6 FROM anabranch.definition AS d WHERE d.copy = $1
+  INSERT INTO anabranch.verification AS v (copy, definition, mode, keys, document_keys, repairs, duty, requested_by)
+  SELECT d.copy, d.id, $2, $3, anabranch.document_keys($1, $3), $5, $4, $6 FROM anabranch.definition AS d WHERE d.copy = $1
   RETURNING v.run INTO number;
   PERFORM anabranch.notice_absence();
   RETURN number;
@@ -159,8 +173,10 @@ BEGIN
     RAISE NOTICE 'verification % has found nothing that is still to be repaired', $1;
     RETURN NULL;
   END IF;
-  INSERT INTO anabranch.verification AS v (copy, definition, mode, keys, repairs, duty, requested_by)
-  SELECT known.copy, known.definition, 'keys', jsonb_agg(d.key ORDER BY d.number), true, 1, $2
+  INSERT INTO anabranch.verification AS v (copy, definition, mode, keys, document_keys, repairs, duty, requested_by)
+  SELECT known.copy, known.definition, CASE WHEN bool_or(d.held_by = 'copy') THEN 'keys' ELSE 'index' END,
+         jsonb_agg(d.key ORDER BY d.number) FILTER (WHERE d.held_by = 'copy'),
+         coalesce(jsonb_agg(d.key ORDER BY d.number) FILTER (WHERE d.held_by = 'index'), '[]'), true, 1, $2
   FROM anabranch.difference AS d WHERE d.run = $1 AND d.outcome IS NULL
   RETURNING v.run INTO number;
   PERFORM anabranch.notice_absence();
@@ -225,21 +241,25 @@ SELECT v.run, v.copy, v.purpose, v.mode, v.state, v.method, v.repairs,
        CASE WHEN v.compared IS NOT NULL THEN greatest(fill.chunks, 1) ELSE coalesce(fill.chunks, 0) END AS chunks_done,
        greatest(fill.chunks, ceil(fill.chunks * fill.rows_total / nullif(fill.rows, 0)), 1)::bigint AS chunks_total,
        fill.time_left,
-       v.compared AS keys_compared, v.compared / nullif(v.proof_seconds, 0) AS keys_per_second,
-       v.differing, found.repaired, found.left_over, v.retained, v.undetermined,
-       CASE
-         WHEN v.state IN ('queued', 'running') THEN NULL
+       v.compared AS keys_compared, v.compared / nullif(v.proof_seconds, 0) AS keys_per_second, v.documents AS documents_compared,
+       sums.differing, found.repaired, found.left_over, v.retained, v.undetermined,
+       CASE WHEN v.state NOT IN ('queued', 'running') THEN nullif(pg_catalog.concat_ws('; ', CASE
          WHEN v.compared IS NULL THEN NULL
          WHEN v.retained IS NOT NULL THEN pg_catalog.format(
            '%s of %s keys equal to the definition at LSN %s; %s are of removed partitions, %s may be in part, %s differ%s',
            v.compared - v.differing - v.retained - v.undetermined, v.compared, v.lsn, v.retained, v.undetermined, v.differing,
-           CASE WHEN v.differing = 0 OR found.left_over > 0 THEN '' ELSE ', all of them repaired' END)
+           CASE WHEN v.differing = 0 OR found.copy_left_over > 0 THEN '' ELSE ', all of them repaired' END)
          WHEN v.differing = 0 AND v.mode = 'keys' THEN pg_catalog.format('equal to its definition at LSN %s, all keys named (%s)', v.lsn, v.compared)
          WHEN v.differing = 0 AND v.mode = 'sketch' THEN pg_catalog.format('its sums are those of its definition at LSN %s', v.lsn)
          WHEN v.differing = 0 THEN pg_catalog.format('equal to its definition at LSN %s, 100 %% of keys', v.lsn)
          ELSE pg_catalog.format('%s of %s keys differ from the definition at LSN %s%s', v.differing, v.compared, v.lsn,
-                                CASE WHEN found.left_over > 0 THEN '' ELSE ', all of them repaired' END)
-       END AS verdict,
+                                CASE WHEN found.copy_left_over > 0 THEN '' ELSE ', all of them repaired' END)
+       END, CASE
+         WHEN v.documents IS NULL THEN NULL
+         WHEN v.documents_differing = 0 THEN pg_catalog.format('the index holds what the copy holds at LSN %s, %s documents', v.documents_lsn, v.documents)
+         ELSE pg_catalog.format('%s of %s documents of the index differ from the copy at LSN %s%s', v.documents_differing, v.documents, v.documents_lsn,
+                                CASE WHEN found.index_left_over > 0 THEN '' ELSE ', all of them repaired' END)
+       END), '') END AS verdict,
        v.lsn, v.snapshot, v.waiting, v.reason, v.duty, v.keys, nullif(v.requested_by, '') AS requested_by, v.requested_at, v.started_at, v.proved_at,
        v.finished_at
 FROM anabranch.verification AS v
@@ -250,17 +270,19 @@ LEFT JOIN LATERAL (
            secs => greatest(p.fill_rows_total - p.fill_rows, 0)
                    * (extract(epoch FROM pg_catalog.clock_timestamp() - p.fill_started_at)::float8 / nullif(p.fill_rows, 0))) END AS time_left
   FROM anabranch.progress AS p WHERE p.copy = v.twin) AS fill ON true
+CROSS JOIN LATERAL (SELECT coalesce(v.differing + v.documents_differing, v.differing, v.documents_differing)) AS sums (differing)
 CROSS JOIN LATERAL (
-  SELECT count(*) FILTER (WHERE d.outcome IN ('repaired', 'overwritten')) AS repaired,
-         v.differing - count(*) FILTER (WHERE d.outcome IN ('repaired', 'overwritten')) AS left_over
-  FROM anabranch.difference AS d WHERE d.run = v.run) AS found
+  SELECT d.repaired, sums.differing - d.repaired AS left_over, v.differing - d.repaired + d.repaired_documents AS copy_left_over,
+         v.documents_differing - d.repaired_documents AS index_left_over
+  FROM (SELECT count(*) AS repaired, count(*) FILTER (WHERE f.held_by = 'index') AS repaired_documents
+        FROM anabranch.difference AS f WHERE f.run = v.run AND f.outcome IN ('repaired', 'overwritten')) AS d) AS found
 ORDER BY v.run;
 COMMENT ON VIEW anabranch.verifications IS 'each verification: how far it is, and its verdict';
 COMMENT ON COLUMN anabranch.verifications.run IS 'number of the run';
 COMMENT ON COLUMN anabranch.verifications.copy IS 'the copy';
 COMMENT ON COLUMN anabranch.verifications.purpose IS 'verify, or rebuild or alter: then the twin takes the copy''s place';
 COMMENT ON COLUMN anabranch.verifications.time_left IS 'of the fill of a twin, estimated from its rate';
-COMMENT ON COLUMN anabranch.verifications.mode IS 'full, sketch or keys';
+COMMENT ON COLUMN anabranch.verifications.mode IS 'full, sketch, keys or index';
 COMMENT ON COLUMN anabranch.verifications.state IS 'queued, running, done, failed or cancelled';
 COMMENT ON COLUMN anabranch.verifications.method IS 'pass: in one statement over the sources; twin: by a second copy that is filled beside it';
 COMMENT ON COLUMN anabranch.verifications.repairs IS 'whether what differs is put right';
@@ -268,7 +290,8 @@ COMMENT ON COLUMN anabranch.verifications.chunks_done IS 'chunks of the sources 
 COMMENT ON COLUMN anabranch.verifications.chunks_total IS 'chunks there are, estimated';
 COMMENT ON COLUMN anabranch.verifications.keys_compared IS 'groups or rows compared';
 COMMENT ON COLUMN anabranch.verifications.keys_per_second IS 'rate of the comparison';
-COMMENT ON COLUMN anabranch.verifications.differing IS 'how many of them differed';
+COMMENT ON COLUMN anabranch.verifications.documents_compared IS 'documents of an index compared with its copy';
+COMMENT ON COLUMN anabranch.verifications.differing IS 'how many of all these differed';
 COMMENT ON COLUMN anabranch.verifications.repaired IS 'how many were put right since';
 COMMENT ON COLUMN anabranch.verifications.left_over IS 'how many still differ, as far as is known';
 COMMENT ON COLUMN anabranch.verifications.retained IS 'how many the sources no longer explain, of partitions that were removed; NULL: the copy keeps none';
@@ -287,7 +310,7 @@ COMMENT ON COLUMN anabranch.verifications.proved_at IS 'when copy and sources we
 COMMENT ON COLUMN anabranch.verifications.finished_at IS 'when it ended';
 
 CREATE VIEW anabranch.differences WITH (security_barrier = true) AS
-SELECT d.run, v.copy, d.class, d.key, d.expected, d.actual, d.expected_state, d.actual_state, d.seen_at, d.outcome, d.repaired_at, d.repaired_lsn
+SELECT d.run, v.copy, d.held_by, d.class, d.key, d.expected, d.actual, d.expected_state, d.actual_state, d.seen_at, d.outcome, d.repaired_at, d.repaired_lsn
 FROM anabranch.difference AS d JOIN anabranch.verification AS v ON v.run = d.run
 -- Contents of the copy: for those who may read it.
 WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = v.copy)
@@ -296,6 +319,7 @@ ORDER BY d.run, d.number;
 COMMENT ON VIEW anabranch.differences IS 'what verifications have found to differ, of copies that the reader may select from';
 COMMENT ON COLUMN anabranch.differences.run IS 'the run that found it';
 COMMENT ON COLUMN anabranch.differences.copy IS 'the copy';
+COMMENT ON COLUMN anabranch.differences.held_by IS 'copy: it differs from its definition; index: from the copy';
 COMMENT ON COLUMN anabranch.differences.class IS 'missing, extra, wrong or duplicate';
 COMMENT ON COLUMN anabranch.differences.key IS 'columns by which the group is found; of a copy of rows the row''s key, in hexadecimal';
 COMMENT ON COLUMN anabranch.differences.expected IS 'the row as the definition has it; NULL: none';

@@ -96,9 +96,9 @@ CROSS JOIN LATERAL (SELECT nullif(count(*), 0) AS partitions, min(r.removed_at) 
 -- Of what the copy holds now: filled anew it is unproved.
 LEFT JOIN LATERAL (
   SELECT v.run, v.proved_at,
-         v.differing - (SELECT count(*) FROM anabranch.difference AS f WHERE f.run = v.run AND f.outcome IN ('repaired', 'overwritten')) AS left_over
+         v.differing - (SELECT count(*) FROM anabranch.difference AS f WHERE f.run = v.run AND f.held_by = 'copy' AND f.outcome IN ('repaired', 'overwritten')) AS left_over
   FROM anabranch.verification AS v
-  WHERE v.copy = d.copy AND v.definition = d.id AND v.mode <> 'keys' AND v.proved_at IS NOT NULL AND v.live_since = p.live_since
+  WHERE v.copy = d.copy AND v.definition = d.id AND v.mode IN ('full', 'sketch') AND v.proved_at IS NOT NULL AND v.live_since = p.live_since
   ORDER BY v.run DESC LIMIT 1) AS proof ON true;
 COMMENT ON VIEW anabranch.copies IS 'every copy: its state, its position, its query';
 COMMENT ON COLUMN anabranch.copies.copy IS 'the view users read';

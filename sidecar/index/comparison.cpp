@@ -1,0 +1,276 @@
+#include "sidecar/index/comparison.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <unordered_map>
+
+#include "sidecar/failpoint.hpp"
+#include "sidecar/index/delivery.hpp"
+
+namespace anabranch {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;
+
+constexpr int pending_max = 5'000;  // further behind, an index is not compared
+constexpr int rows_least = 1, rows_first = 500, rows_most = 5'000;
+constexpr milliseconds turn_time_wanted = 100ms;  // deliveries wait as long
+constexpr milliseconds look_wait = 50ms;
+constexpr milliseconds rest_max = 5s;
+constexpr int contested_rounds = 20;              // of those whose keys were pending
+constexpr std::size_t contested_max = 100'000;    // beyond, they are delivered here at once
+constexpr std::size_t shown_bytes_max = 100'000;  // of a document in a difference
+constexpr const char* too_large = "54000";
+
+std::string key_of_foreign(const HeldDocument& held) {
+  return nlohmann::json{{"id", held.id}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+class Comparing {
+ public:
+  Comparing(Connection& connection, const IndexSettings& settings, const IndexCopy& copy, uint64_t token,
+            const Stop& stop, const ComparisonOptions& options)
+      : connection_(connection),
+        copy_(copy),
+        token_(token),
+        stop_(stop),
+        options_(options),
+        index_(make_index(settings, copy.definition, stop)) {}
+
+  IndexComparison run() {
+    index_->open(token_);
+    contested_.insert(options_.keys.begin(), options_.keys.end());
+    if (options_.keys.empty()) {
+      compare_copy();
+      compare_held();
+    }
+    for (int round = 1; !contested_.empty(); ++round) compare_contested(round >= contested_rounds);
+    options_.record(result_, found_);
+    return result_;
+  }
+
+ private:
+  struct Suspect {
+    Document document;
+    FoundDocument found;
+  };
+
+  // A turn in which the pending keys are few; `contested` are these.
+  std::unique_ptr<Turn> take_turn(std::set<std::string, std::less<>>& contested);
+  void compare_copy();
+  void compare_held();
+  void compare_contested(bool deliver);
+  void judge(Turn& turn, const std::vector<Document>& expected, const std::set<std::string, std::less<>>& contested);
+  void settle(Turn& turn, std::vector<Suspect> suspects);
+  void rest(Clock::time_point began);
+
+  Connection& connection_;
+  const IndexCopy& copy_;
+  const uint64_t token_;
+  const Stop& stop_;
+  const ComparisonOptions& options_;
+  std::unique_ptr<ExternalIndex> index_;
+  int rows_max_ = rows_first;
+  std::set<std::string, std::less<>> contested_;
+  IndexComparison result_;
+  std::vector<IndexDifference> found_;  // and not recorded yet
+};
+
+bool as_expected(const Document& expected, const FoundDocument& found) {
+  return expected.content ? found.present && found.equal && !found.foreign : !found.present;
+}
+
+const char* kind_of(const Document& expected, const FoundDocument& found) {
+  if (!expected.content) return "extra";
+  if (!found.present) return "missing";
+  return found.foreign ? "foreign" : "wrong";
+}
+
+std::unique_ptr<Turn> Comparing::take_turn(std::set<std::string, std::less<>>& contested) {
+  for (;;) {
+    auto turn = std::make_unique<Turn>(connection_, copy_.oid, pending_max);
+    std::string reason;
+    if (!turn->state() || turn->state()->generation != copy_.definition.generation)
+      throw IndexError(IndexError::Kind::refused, "the index was dropped or defined anew", "verify it again");
+    if (turn->state()->token != token_) throw PgError("AN001", "another sidecar has taken over");
+    if (!turn->state()->live) {
+      reason = "the copy is not live";
+    } else if (turn->state()->filled < turn->state()->generation) {
+      reason = "the index is being filled";
+    } else if (turn->state()->pending >= pending_max) {
+      reason = "the index is behind its copy";
+    }
+    if (reason.empty()) {
+      const DeliveryState& state = *turn->state();
+      result_.lsn = state.lsn;
+      contested.clear();
+      if (state.pending > 0) {
+        const DocumentBatch pending = turn->changed(state.number, state.upto);
+        for (const Document& document : pending.documents()) contested.emplace(document.key);
+      }
+      return turn;
+    }
+    turn.reset();
+    options_.note(reason);
+    if (stop_.wait(look_wait)) throw Interrupted();
+  }
+}
+
+void Comparing::rest(Clock::time_point began) {
+  const auto took = Clock::now() - began;
+  if (took > turn_time_wanted * 2) rows_max_ = std::max(rows_max_ / 2, rows_least);
+  if (took < turn_time_wanted / 2) rows_max_ = std::min(rows_max_ * 2, rows_most);
+  options_.record(result_, found_);
+  found_.clear();
+  options_.note({});
+  if (options_.duty >= 1) return;
+  const auto pause = std::chrono::duration_cast<milliseconds>(took * (1 / options_.duty - 1));
+  if (stop_.wait(std::min(pause, rest_max))) throw Interrupted();
+}
+
+void Comparing::compare_copy() {
+  std::optional<std::string> behind;
+  for (bool all = false; !all;) {
+    const Clock::time_point began = Clock::now();
+    try {
+      std::set<std::string, std::less<>> contested;
+      const auto turn = take_turn(contested);
+      const DocumentBatch batch = turn->next(behind, rows_max_);
+      judge(*turn, batch.documents(), contested);
+      if (batch.rows() > 0) behind = batch.last_key();
+      all = batch.rows() < static_cast<std::size_t>(rows_max_);
+    } catch (const PgError& error) {
+      if (error.sqlstate() != too_large || rows_max_ == rows_least) throw;
+      rows_max_ = std::max(rows_max_ / 2, rows_least);
+      continue;
+    }
+    failpoint("index_compared");
+    rest(began);
+  }
+}
+
+void Comparing::compare_held() {
+  for (std::string after;;) {
+    const Clock::time_point began = Clock::now();
+    const HeldPage page = index_->scan(after);
+    std::string keys = "[";
+    for (const HeldDocument& held : page.documents)
+      if (!held.key.empty()) keys += (keys.size() > 1 ? "," : "") + held.key;
+    {
+      std::set<std::string, std::less<>> contested;
+      const auto turn = take_turn(contested);
+      const DocumentBatch expected = turn->keyed(keys + "]");
+      std::unordered_map<std::string_view, const Document*> by_key;
+      for (const Document& document : expected.documents()) by_key.emplace(document.key, &document);
+      std::vector<Document> extra;
+      for (const HeldDocument& held : page.documents) {
+        const auto known = by_key.find(held.key);
+        if (known != by_key.end() && is_of(held, *known->second)) continue;
+        extra.push_back({held.key, held.id, held.target, held.member, std::nullopt, {}});
+      }
+      std::vector<Suspect> suspects;
+      const std::vector<FoundDocument> found = index_->inspect(extra);
+      for (std::size_t place = 0; place < extra.size(); ++place) {
+        if (!found[place].present) continue;
+        if (contested.contains(extra[place].key))
+          contested_.emplace(extra[place].key);
+        else
+          suspects.push_back({extra[place], found[place]});
+      }
+      result_.compared += static_cast<int64_t>(suspects.size());
+      settle(*turn, std::move(suspects));
+    }
+    after = page.next;
+    if (after.empty()) return;
+    rest(began);
+  }
+}
+
+// `deliver`: they are written all the time, so they are sent here before they are compared.
+void Comparing::compare_contested(bool deliver) {
+  deliver = deliver || contested_.size() > contested_max;
+  const Clock::time_point began = Clock::now();
+  std::string keys = "[";
+  std::set<std::string, std::less<>> these;
+  while (!contested_.empty() && these.size() < static_cast<std::size_t>(rows_first)) {
+    keys += (keys.size() > 1 ? "," : "") + *contested_.begin();
+    these.insert(contested_.extract(contested_.begin()));
+  }
+  std::set<std::string, std::less<>> contested;
+  {
+    const auto turn = take_turn(contested);
+    const DocumentBatch expected = turn->keyed(keys + "]");
+    if (deliver) {
+      index_->write(expected.documents(), version_at(*turn->state()));
+      contested.clear();
+    }
+    judge(*turn, expected.documents(), contested);
+    if (deliver && turn->open()) {
+      Delivered delivered;
+      delivered.version = version_at(*turn->state());
+      turn->record(token_, delivered);
+    }
+  }
+  rest(began);
+  if (!deliver && stop_.wait(look_wait)) throw Interrupted();
+}
+
+void Comparing::judge(Turn& turn, const std::vector<Document>& expected,
+                      const std::set<std::string, std::less<>>& contested) {
+  const std::vector<FoundDocument> found = index_->inspect(expected);
+  std::vector<Suspect> suspects;
+  for (std::size_t place = 0; place < expected.size(); ++place) {
+    const bool equal = as_expected(expected[place], found[place]);
+    if (!equal && contested.contains(expected[place].key)) {
+      contested_.emplace(expected[place].key);
+      continue;
+    }
+    ++result_.compared;
+    if (!equal) suspects.push_back({expected[place], found[place]});
+  }
+  settle(turn, std::move(suspects));
+}
+
+// Nothing can have changed them: they differ.
+void Comparing::settle(Turn& turn, std::vector<Suspect> suspects) {
+  if (suspects.empty()) return;
+  std::vector<bool> repaired(suspects.size());
+  if (options_.repairs) {
+    std::vector<Document> documents;
+    for (const Suspect& suspect : suspects) documents.push_back(suspect.document);
+    const IndexVersion version = version_at(*turn.state());
+    index_->write(documents, version);
+    failpoint("index_repaired");
+    const std::vector<FoundDocument> now = index_->inspect(documents);
+    for (std::size_t place = 0; place < documents.size(); ++place)
+      repaired[place] = as_expected(documents[place], now[place]);
+    Delivered delivered;
+    delivered.version = version;
+    delivered.documents = static_cast<int64_t>(documents.size());
+    turn.record(token_, delivered);
+  }
+  for (std::size_t place = 0; place < suspects.size(); ++place) {
+    const auto& [document, found] = suspects[place];
+    ++result_.differing;
+    if (result_.differing > options_.differences_max) continue;
+    IndexDifference difference;
+    difference.key = document.key.empty() ? key_of_foreign({{}, std::string(document.id), {}, {}}) : document.key;
+    difference.kind = document.key.empty() ? "foreign" : kind_of(document, found);
+    if (document.content && document.content->size() <= shown_bytes_max) difference.expected = *document.content;
+    difference.actual = found.actual;
+    difference.repaired = repaired[place];
+    found_.push_back(std::move(difference));
+  }
+}
+
+}  // namespace
+
+IndexComparison compare_index(Connection& connection, const IndexSettings& settings, const IndexCopy& copy,
+                              uint64_t token, const Stop& stop, const ComparisonOptions& options) {
+  return Comparing(connection, settings, copy, token, stop, options).run();
+}
+
+}  // namespace anabranch

@@ -1,0 +1,291 @@
+#include "sidecar/index/delivery.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "sidecar/failpoint.hpp"
+#include "sidecar/logging.hpp"
+
+namespace anabranch {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;
+
+constexpr int rows_least = 1, rows_first = 1'000, rows_most = 10'000;  // read at a time
+constexpr int64_t bytes_wanted = Turn::bytes_max / 4;                  // so that few readings are too large
+constexpr milliseconds turn_time_max = 1s;                             // as long a snapshot is held
+constexpr milliseconds position_interval = 20ms;                       // between records of a position alone
+constexpr int keyless_max = 100;  // of the documents that no index can have so many are named
+constexpr const char* too_large = "54000";
+constexpr const char* fenced = "AN001";
+constexpr int timeline_bits = 12, position_bits = 51;
+
+std::string generation_prefix(const IndexCopy& copy) {
+  return std::to_string(copy.definition.generation) + "/";
+}
+
+}  // namespace
+
+IndexVersion version_at(const DeliveryState& state) {
+  const auto timeline = static_cast<IndexVersion>(state.timeline) & ((IndexVersion{1} << timeline_bits) - 1);
+  const IndexVersion place = timeline << position_bits | state.lsn.value() >> 3;
+  // A repair changes a copy without moving its position.
+  return std::max(place, state.version.value_or(0) + 1);
+}
+
+// Batches on their way to the engine, one at a time, while the next is being read.
+struct Delivery::Sending {
+  Sending(Delivery& delivery, IndexVersion new_version) : of(delivery), version(new_version) {}
+  // The batch points into results of the session: it has to arrive before anything else happens.
+  ~Sending() {
+    if (under_way.valid()) under_way.wait();
+  }
+
+  void send(DocumentBatch next, bool to_former) {
+    finish();
+    documents += static_cast<int64_t>(next.documents().size());
+    parked.insert(parked.end(), next.parked().begin(), next.parked().end());
+    batch.emplace(std::move(next));
+    if (batch->documents().empty()) return;
+    under_way = std::async(std::launch::async, [this, to_former] {
+      if (to_former && of.former_) of.former_->write(batch->documents(), version);
+      return of.index_->write(batch->documents(), version);
+    });
+  }
+
+  // When this returns everything has been acknowledged or refused.
+  void finish() {
+    if (!under_way.valid()) return;
+    std::vector<bool> refused(batch->documents().size());
+    for (RefusedDocument& document : under_way.get()) {
+      const Document& what = batch->documents()[document.place];
+      refused[document.place] = true;
+      parked.push_back(
+          {std::string(what.key), static_cast<int64_t>(what.content.value_or("").size()), std::move(document.reason)});
+    }
+    if (!keep_taken) return;
+    for (std::size_t place = 0; place < refused.size(); ++place)
+      if (!refused[place]) taken.emplace_back(batch->documents()[place].key);
+  }
+
+  Delivery& of;
+  const IndexVersion version;
+  bool keep_taken = false;
+  int64_t documents = 0;
+  std::vector<ParkedDocument> parked;
+  std::vector<std::string> taken;
+  std::optional<DocumentBatch> batch;
+  std::future<std::vector<RefusedDocument>> under_way;
+};
+
+Delivery::Delivery(Connection& connection, const IndexSettings& settings, IndexCopy copy, uint64_t token,
+                   const Stop& stop)
+    : connection_(connection),
+      settings_(settings),
+      copy_(std::move(copy)),
+      token_(token),
+      stop_(stop),
+      index_(make_index(settings, copy_.definition, stop)),
+      rows_max_(rows_first) {}
+
+Delivery::~Delivery() = default;
+
+void Delivery::open() {
+  if (opened_) return;
+  opened_ = index_->open(token_);
+}
+
+std::optional<Clock::time_point> Delivery::due() const {
+  if (unseen_since_) return *unseen_since_ + index_->visible_within();
+  if (moved_) return recorded_ + position_interval;
+  return std::nullopt;
+}
+
+Delivery::Outcome Delivery::take_turn() {
+  open();
+  failpoint("index_opened");
+  std::string lost;
+  try {
+    Turn turn(connection_, copy_.oid, rows_max_);
+    if (!turn.state() || turn.state()->generation != copy_.definition.generation) return Outcome::changed;
+    const DeliveryState& state = *turn.state();
+    if (state.token != token_) throw PgError(fenced, "another sidecar has taken over");
+    if (!state.live) return Outcome::waiting;
+    lost = what_was_lost(state);
+    if (state.watched && lost.empty()) return deliver(turn) ? Outcome::done : Outcome::more;
+  } catch (const PgError& error) {
+    if (error.sqlstate() != too_large || rows_max_ == rows_least) throw;
+    rows_max_ = std::max(rows_max_ / 2, rows_least);
+    return Outcome::more;
+  }
+  if (lost.empty()) {
+    connection_.exec("SELECT anabranch.begin_deliveries($1::oid, $2::bigint)",
+                     Parameters().integer(copy_.oid).integer(static_cast<int64_t>(token_)));
+  } else {
+    log_warning("an index is filled anew", {{"index", copy_.name}, {"reason", lost}});
+    connection_.exec("SELECT anabranch.sweep_again($1::oid, $2::bigint, $3, $4)",
+                     Parameters()
+                         .integer(copy_.oid)
+                         .integer(static_cast<int64_t>(token_))
+                         .text(generation_prefix(copy_) + opened_->identity)
+                         .text(lost));
+  }
+  return Outcome::more;
+}
+
+// Why the index is not the one that was filled; empty: it is, or is being filled.
+std::string Delivery::what_was_lost(const DeliveryState& state) const {
+  if (!state.identity || !state.identity->starts_with(generation_prefix(copy_))) return {};
+  if (*state.identity != generation_prefix(copy_) + opened_->identity)
+    return "it was made anew behind our back, or its engine has lost it";
+  if (opened_->version && state.version && *opened_->version < *state.version)
+    return "its engine has gone back in time, as after a failover or when an older state of it was restored";
+  return {};
+}
+
+bool Delivery::deliver(Turn& turn) {
+  const DeliveryState& state = *turn.state();
+  const bool filling = state.filled < state.generation;
+  if (filling && state.filled > 0 && index_->side_by_side() && !former_) {
+    IndexDefinition former = copy_.definition;
+    former.generation = state.filled;
+    former_ = make_index(settings_, std::move(former), stop_);
+    former_->open(token_);
+  }
+  Sending sending(*this, version_at(state));
+  sending.keep_taken = state.refused;
+  Delivered delivered;
+  bool complete = send_pending(turn, sending, delivered);
+  bool filled = false;
+  if (filling) filled = sweep(turn, sending, delivered);
+  sending.finish();
+  failpoint("index_written");
+  if (filled) {
+    index_->make_visible();
+    index_->publish();
+    former_.reset();
+    delivered.filled = state.generation;
+    log_info("an index is complete", {{"index", copy_.name}, {"generation", state.generation}});
+    failpoint("index_published");
+  }
+
+  if (sending.documents > 0 && index_->visible_within() > 0ms && !unseen_since_) unseen_since_ = Clock::now();
+  if (unseen_since_ && (filled || Clock::now() >= *due())) {
+    (former_ ? *former_ : *index_).make_visible();
+    unseen_since_.reset();
+  }
+  if (complete && !unseen_since_ && (state.filled > 0 || filled)) {
+    delivered.lsn = state.lsn;
+    delivered.as_of = state.as_of;
+  }
+  const std::string identity = generation_prefix(copy_) + opened_->identity;
+  moved_ = delivered.lsn && (!state.delivered || *state.delivered < *delivered.lsn);
+  const bool news = sending.documents > 0 || delivered.number || delivered.filled || state.identity != identity ||
+                    !sending.parked.empty() || delivered.swept_to || record_anyway_;
+  if (news || (moved_ && Clock::now() >= recorded_ + position_interval)) {
+    if (sending.documents > 0) delivered.version = sending.version;
+    if (state.identity != identity) delivered.identity = identity;
+    delivered.documents = sending.documents;
+    delivered.parked = std::move(sending.parked);
+    delivered.taken = std::move(sending.taken);
+    turn.record(token_, delivered);
+    recorded_ = Clock::now();
+    moved_ = record_anyway_ = false;
+    failpoint("index_recorded");
+  }
+  return complete && (!filling || filled);
+}
+
+// Whether nothing is left.
+bool Delivery::send_pending(Turn& turn, Sending& sending, Delivered& delivered) {
+  const DeliveryState& state = *turn.state();
+  int64_t number = state.number;
+  Turn::Range range{state.upto, state.pending};
+  bool keyless = false;
+  const int pending_max = rows_max_;
+  while (range.count > 0) {
+    DocumentBatch batch = turn.changed(number, range.upto);
+    adapt(batch);
+    keyless = keyless || batch.has_keyless();
+    sending.send(std::move(batch), true);
+    number = range.upto;
+    if (range.count < pending_max) break;
+    if (turn.age() > turn_time_max) break;
+    range = turn.pending_behind(number, pending_max);
+  }
+  if (number != state.number) delivered.number = number;
+  if (keyless) {
+    sending.finish();
+    const DocumentBatch found = turn.keyless(keyless_max);
+    sending.parked.insert(sending.parked.end(), found.parked().begin(), found.parked().end());
+  }
+  return range.count < pending_max;
+}
+
+// Whether the generation is complete.
+bool Delivery::sweep(Turn& turn, Sending& sending, Delivered& delivered) {
+  const DeliveryState& state = *turn.state();
+  std::optional<std::string> behind = state.swept_to;
+  int64_t swept = state.swept;
+  if (!behind) {
+    swept_all_ = false;
+    extra_after_.clear();
+  }
+  while (!swept_all_) {
+    const int rows_max = rows_max_;
+    DocumentBatch batch = turn.next(behind, rows_max);
+    adapt(batch);
+    if (batch.rows() > 0) behind = batch.last_key();
+    swept += static_cast<int64_t>(batch.rows());
+    swept_all_ = batch.rows() < static_cast<std::size_t>(rows_max);
+    sending.send(std::move(batch), false);
+    if (turn.age() > turn_time_max) break;
+  }
+  delivered.swept_to = behind.value_or("{}");
+  delivered.swept = swept;
+  if (!swept_all_) return false;
+  sending.finish();
+  if (!remove_extra(turn, sending)) return false;
+  const DocumentBatch keyless = turn.keyless(keyless_max);
+  sending.parked.insert(sending.parked.end(), keyless.parked().begin(), keyless.parked().end());
+  return true;
+}
+
+// Removes what the index has and the copy has not: left over from a time when nobody took note. Whether the whole index
+// has been looked through.
+bool Delivery::remove_extra(Turn& turn, Sending& sending) {
+  while (true) {
+    const HeldPage page = index_->scan(extra_after_);
+    std::string keys = "[";
+    for (const HeldDocument& held : page.documents)
+      if (!held.key.empty()) keys += (keys.size() > 1 ? "," : "") + held.key;
+    const DocumentBatch expected = turn.keyed(keys + "]");
+    std::unordered_map<std::string_view, const Document*> by_key;
+    for (const Document& document : expected.documents()) by_key.emplace(document.key, &document);
+    std::vector<Document> extra;
+    for (const HeldDocument& held : page.documents) {
+      const auto found = by_key.find(held.key);
+      if (found != by_key.end() && is_of(held, *found->second)) continue;
+      extra.push_back({held.key, held.id, held.target, held.member, std::nullopt, {}});
+    }
+    if (!extra.empty()) {
+      index_->write(extra, sending.version);
+      sending.documents += static_cast<int64_t>(extra.size());
+    }
+    extra_after_ = page.next;
+    if (page.next.empty()) return true;
+    if (turn.age() > turn_time_max) return false;
+  }
+}
+
+// So many rows at a time that their bytes stay within bounds.
+void Delivery::adapt(const DocumentBatch& batch) {
+  if (batch.bytes() > bytes_wanted)
+    rows_max_ = std::max(rows_max_ / 2, rows_least);
+  else if (batch.rows() >= static_cast<std::size_t>(rows_max_) && batch.bytes() < bytes_wanted / 2)
+    rows_max_ = std::min(rows_max_ * 2, rows_most);
+}
+
+}  // namespace anabranch

@@ -1,0 +1,49 @@
+#include "sidecar/index/document_batch.hpp"
+
+#include <unordered_set>
+
+namespace anabranch {
+namespace {
+
+enum Column : std::size_t { at_key, at_id, at_target, at_member, at_content, at_digest, at_rows };
+
+}  // namespace
+
+DocumentBatch::DocumentBatch(Result result) : rows_(std::move(result)) {
+  documents_.reserve(rows_.rows());
+  std::unordered_set<std::string_view> ambiguous;
+  for (std::size_t row = 0; row < rows_.rows(); ++row) {
+    const bool present = !rows_.null(row, at_content);
+    const std::string_view text = rows_.text(row, at_content);
+    bytes_ += static_cast<int64_t>(text.size());
+    if (rows_.null(row, at_id) || rows_.null(row, at_target) || rows_.null(row, at_member)) {
+      has_keyless_ = true;
+      if (present)
+        parked_.push_back({std::string(rows_.text(row, at_key)), static_cast<int64_t>(text.size()),
+                           "a column of its key is NULL; leave such rows out with WHERE, or use coalesce"});
+      continue;
+    }
+    if (const int64_t count = rows_.integer(row, at_rows); count > 1) {
+      if (ambiguous.insert(rows_.text(row, at_key)).second)
+        parked_.push_back({std::string(rows_.text(row, at_key)), static_cast<int64_t>(text.size()),
+                           "the key is not unique: " + std::to_string(count) +
+                               " rows have it; name further columns in the key of the index"});
+      continue;
+    }
+    documents_.push_back({rows_.text(row, at_key), rows_.text(row, at_id), rows_.text(row, at_target),
+                          rows_.text(row, at_member), present ? std::optional(text) : std::nullopt,
+                          rows_.text(row, at_digest)});
+  }
+}
+
+std::string DocumentBatch::last_key() const {
+  return rows_.rows() == 0 ? std::string() : std::string(rows_.text(rows_.rows() - 1, at_key));
+}
+
+bool is_of(const HeldDocument& held, const Document& document) {
+  if (!document.content) return false;
+  return held.target.empty() ? held.id == document.id
+                             : held.target == document.target && held.member == document.member;
+}
+
+}  // namespace anabranch

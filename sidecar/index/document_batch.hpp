@@ -1,0 +1,48 @@
+// Documents as the home database hands them out, sorted into those that can be sent and those that no index can have.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sidecar/index/index.hpp"
+#include "sidecar/pg/result.hpp"
+
+namespace anabranch {
+
+// A document that will not be in the index, for the table of dead letters.
+struct ParkedDocument {
+  std::string key;  // JSON
+  int64_t bytes = 0;
+  std::string reason;
+};
+
+// What one of the functions *_documents of the extension has returned. Movable; `documents` points into it.
+class DocumentBatch {
+ public:
+  // Takes a result with the columns key, id, target, member, content, digest, rows.
+  explicit DocumentBatch(Result rows);
+
+  // Each of another key.
+  const std::vector<Document>& documents() const { return documents_; }
+  // Those whose key has a NULL, or is that of several rows.
+  const std::vector<ParkedDocument>& parked() const { return parked_; }
+  std::size_t rows() const { return rows_.rows(); }
+  int64_t bytes() const { return bytes_; }  // of all contents
+  // Key of the last row; empty without rows.
+  std::string last_key() const;
+  // A key with a NULL was among those asked for.
+  bool has_keyless() const { return has_keyless_; }
+
+ private:
+  Result rows_;
+  std::vector<Document> documents_;
+  std::vector<ParkedDocument> parked_;
+  int64_t bytes_ = 0;
+  bool has_keyless_ = false;
+};
+
+// Whether the copy has what the index holds, in the place where it holds it. A cache knows it by its own key.
+bool is_of(const HeldDocument& held, const Document& document);
+
+}  // namespace anabranch
