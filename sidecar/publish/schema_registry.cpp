@@ -1,13 +1,10 @@
 #include "sidecar/publish/schema_registry.hpp"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
-#include <exception>
-#include <mutex>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 
+#include "sidecar/http/client.hpp"
 #include "sidecar/publish/format.hpp"
 #include "sidecar/publish/producer.hpp"
 
@@ -16,50 +13,6 @@ namespace {
 
 constexpr size_t answer_bytes_max = 1 << 20;
 constexpr size_t shown_bytes_max = 600;  // of an answer, in a message
-
-struct FreeEasy {
-  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-};
-struct FreeList {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-using Easy = std::unique_ptr<CURL, FreeEasy>;
-using Headers = std::unique_ptr<curl_slist, FreeList>;
-
-void initialise_curl() {
-  static std::once_flag done;
-  std::call_once(done, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-}
-
-struct Request {
-  const std::function<void()>* while_waiting = nullptr;
-  std::string answer;
-  bool too_long = false;
-  std::exception_ptr interrupted;
-};
-
-// Both are called by C: nothing may be thrown through it.
-size_t on_data(char* data, size_t, size_t size, void* argument) {
-  auto* request = static_cast<Request*>(argument);
-  if (request->answer.size() + size > answer_bytes_max) {
-    request->too_long = true;
-    return 0;
-  }
-  request->answer.append(data, size);
-  return size;
-}
-
-int on_progress(void* argument, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  auto* request = static_cast<Request*>(argument);
-  if (!*request->while_waiting) return 0;
-  try {
-    (*request->while_waiting)();
-    return 0;
-  } catch (...) {
-    request->interrupted = std::current_exception();
-    return 1;
-  }
-}
 
 // The registry's own words, in one line.
 std::string shown(const std::string& answer) {
@@ -75,18 +28,17 @@ std::string shown(const std::string& answer) {
 
 class HttpSchemaRegistry : public SchemaRegistry {
  public:
-  explicit HttpSchemaRegistry(SchemaRegistryOptions options) : options_(std::move(options)) {
-    initialise_curl();
-    while (options_.url.ends_with('/')) options_.url.pop_back();
-    const auto scheme = options_.url.find("://");
-    const auto is_http = options_.url.starts_with("http://") || options_.url.starts_with("https://");
-    if (!is_http || options_.url.size() == scheme + 3)
-      throw std::invalid_argument("is no address of a schema registry; write it as in \"http://registry:8081\"");
-    if (options_.url.find('@', scheme) != std::string::npos)
-      throw std::invalid_argument("has a user or a password in it; they belong in settings of their own");
-    handle_.reset(curl_easy_init());
-    if (!handle_) throw std::runtime_error("libcurl cannot be initialised");
-  }
+  explicit HttpSchemaRegistry(SchemaRegistryOptions options)
+      : url_(http_base(std::move(options.url), "a schema registry", "http://registry:8081")),
+        client_({.user = std::move(options.user),
+                 .password = std::move(options.password),
+                 .token = std::move(options.token),
+                 .ca_file = std::move(options.ca_file),
+                 .certificate_file = std::move(options.certificate_file),
+                 .key_file = std::move(options.key_file),
+                 .timeout = options.timeout,
+                 .answer_bytes_max = answer_bytes_max,
+                 .while_waiting = std::move(options.while_waiting)}) {}
 
   int32_t register_schema(const std::string& subject, SchemaKind kind, const std::string& schema) override {
     auto& known = known_[subject];
@@ -99,90 +51,39 @@ class HttpSchemaRegistry : public SchemaRegistry {
   }
 
  private:
-  struct Answer {
-    long status = 0;
-    std::string body;
-  };
-
-  template <typename Value>
-  void set(CURLoption option, Value value) {
-    if (const auto code = curl_easy_setopt(handle_.get(), option, value); code != CURLE_OK)
-      throw ProducerError(ProducerError::Kind::refused,
-                          fmt::format("the schema registry's settings do not work: {}", curl_easy_strerror(code)));
-  }
-
-  Answer post(const std::string& subject, const std::string& body) {
-    Request request{.while_waiting = &options_.while_waiting, .answer = {}, .too_long = false, .interrupted = {}};
-    char error[CURL_ERROR_SIZE] = "";
-    curl_easy_reset(handle_.get());
-    const std::unique_ptr<char, void (*)(void*)> escaped(
-        curl_easy_escape(handle_.get(), subject.c_str(), static_cast<int>(subject.size())), curl_free);
-    const auto url = fmt::format("{}/subjects/{}/versions", options_.url, escaped.get());
-    Headers headers(curl_slist_append(nullptr, "Content-Type: application/vnd.schemaregistry.v1+json"));
-    curl_slist_append(headers.get(), "Accept: application/vnd.schemaregistry.v1+json, application/json");
-    curl_slist_append(headers.get(), "Expect:");
-    set(CURLOPT_URL, url.c_str());
-    set(CURLOPT_PROTOCOLS_STR, "http,https");
-    set(CURLOPT_PROXY, "");
-    set(CURLOPT_FOLLOWLOCATION, 0L);
-    set(CURLOPT_NOSIGNAL, 1L);
-    set(CURLOPT_TIMEOUT_MS, static_cast<long>(options_.timeout.count()));
-    set(CURLOPT_ERRORBUFFER, error);
-    set(CURLOPT_USERAGENT, "anabranch/" ANABRANCH_VERSION);
-    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
-    set(CURLOPT_POSTFIELDS, body.c_str());
-    set(CURLOPT_WRITEFUNCTION, on_data);
-    set(CURLOPT_WRITEDATA, &request);
-    set(CURLOPT_NOPROGRESS, 0L);
-    set(CURLOPT_XFERINFOFUNCTION, on_progress);
-    set(CURLOPT_XFERINFODATA, &request);
-    set_credentials(headers);
-    set(CURLOPT_HTTPHEADER, headers.get());
-    const auto code = curl_easy_perform(handle_.get());
-    if (request.interrupted) std::rethrow_exception(request.interrupted);
-    if (code != CURLE_OK) fail(code, request.too_long, error[0] != '\0' ? error : curl_easy_strerror(code));
-    Answer answer;
-    curl_easy_getinfo(handle_.get(), CURLINFO_RESPONSE_CODE, &answer.status);
-    answer.body = std::move(request.answer);
-    return answer;
-  }
-
-  void set_credentials(Headers& headers) {
-    if (!options_.user.empty()) {
-      set(CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-      set(CURLOPT_USERNAME, options_.user.c_str());
-      set(CURLOPT_PASSWORD, options_.password.c_str());
+  HttpAnswer post(const std::string& subject, std::string body) {
+    try {
+      return client_.perform({.method = "POST",
+                              .url = fmt::format("{}/subjects/{}/versions", url_, url_escaped(subject)),
+                              .body = std::move(body),
+                              .headers = {"Content-Type: application/vnd.schemaregistry.v1+json",
+                                          "Accept: application/vnd.schemaregistry.v1+json, application/json"}});
+    } catch (const HttpError& error) {
+      fail(error);
     }
-    if (!options_.token.empty()) curl_slist_append(headers.get(), ("Authorization: Bearer " + options_.token).c_str());
-    if (!options_.ca_file.empty()) set(CURLOPT_CAINFO, options_.ca_file.c_str());
-    if (!options_.certificate_file.empty()) set(CURLOPT_SSLCERT, options_.certificate_file.c_str());
-    if (!options_.key_file.empty()) set(CURLOPT_SSLKEY, options_.key_file.c_str());
   }
 
   // What somebody has to put right does not pass; an unreachable host may come back.
-  [[noreturn]] void fail(CURLcode code, bool too_long, const std::string& reason) {
-    if (too_long)
-      throw ProducerError(
-          ProducerError::Kind::refused,
-          fmt::format("what answers at {} is no schema registry: the answer is longer than 1 MB", options_.url));
-    switch (code) {
-      case CURLE_PEER_FAILED_VERIFICATION:
-      case CURLE_SSL_CERTPROBLEM:
-      case CURLE_SSL_CACERT_BADFILE:
-      case CURLE_SSL_CIPHER:
-      case CURLE_URL_MALFORMAT:
-      case CURLE_UNSUPPORTED_PROTOCOL:
+  [[noreturn]] void fail(const HttpError& error) {
+    switch (error.kind()) {
+      case HttpError::Kind::too_long:
+        throw ProducerError(
+            ProducerError::Kind::refused,
+            fmt::format("what answers at {} is no schema registry: the answer is longer than 1 MB", url_));
+      case HttpError::Kind::refused:
         throw ProducerError(ProducerError::Kind::refused,
                             fmt::format("the schema registry at {} is not trusted, or does not trust us: {}; correct "
                                         "kafka.schema_registry and its files",
-                                        options_.url, reason));
-      default:
-        throw ProducerError(ProducerError::Kind::passes,
-                            fmt::format("the schema registry at {} does not answer: {}", options_.url, reason));
+                                        url_, error.what()));
+      case HttpError::Kind::unreachable:
+      case HttpError::Kind::no_answer:
+        break;
     }
+    throw ProducerError(ProducerError::Kind::passes,
+                        fmt::format("the schema registry at {} does not answer: {}", url_, error.what()));
   }
 
-  int32_t read_number(const std::string& subject, const Answer& answer) {
+  int32_t read_number(const std::string& subject, const HttpAnswer& answer) {
     const auto said = shown(answer.body);
     if (answer.status == 409)
       throw FormatError(fmt::format(
@@ -195,23 +96,23 @@ class HttpSchemaRegistry : public SchemaRegistry {
           fmt::format("the schema registry does not take the schema of subject \"{}\": {}", subject, said));
     if (answer.status == 429 || answer.status == 408 || answer.status >= 500)
       throw ProducerError(ProducerError::Kind::passes,
-                          fmt::format("the schema registry at {} answers {}: {}", options_.url, answer.status, said));
+                          fmt::format("the schema registry at {} answers {}: {}", url_, answer.status, said));
     if (answer.status != 200)
       throw ProducerError(ProducerError::Kind::refused,
                           fmt::format("the schema registry at {} answers {} to a schema of subject \"{}\": {}; correct "
                                       "kafka.schema_registry and its credentials",
-                                      options_.url, answer.status, subject, said));
+                                      url_, answer.status, subject, said));
     const auto parsed = nlohmann::json::parse(answer.body, nullptr, false);
     if (!parsed.is_object() || !parsed.contains("id") || !parsed["id"].is_number_unsigned() ||
         parsed["id"].get<uint64_t>() > INT32_MAX)
       throw ProducerError(
           ProducerError::Kind::refused,
-          fmt::format("what answers at {} is no schema registry: \"{}\" has no schema's number", options_.url, said));
+          fmt::format("what answers at {} is no schema registry: \"{}\" has no schema's number", url_, said));
     return parsed["id"].get<int32_t>();
   }
 
-  SchemaRegistryOptions options_;
-  Easy handle_;
+  const std::string url_;
+  HttpClient client_;
   std::unordered_map<std::string, std::unordered_map<std::string, int32_t>> known_;  // subject, schema
 };
 

@@ -1,0 +1,217 @@
+#include "sidecar/index/search_reader.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <stdexcept>
+#include <unordered_map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "sidecar/index/mapping.hpp"
+#include "sidecar/index/tombstones.hpp"
+
+namespace anabranch {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t page_documents = 1'000;
+constexpr std::size_t shown_documents_max = 100;  // whose contents are fetched
+
+// Below own_field.
+std::string own(std::string_view name) {
+  return fmt::format("{}.{}", own_field, name);
+}
+
+// A part of the answer is no answer: a shard that is missing would look like missing documents.
+json search(SearchEngine& engine, const std::string& name, const std::string& parameters, const json& query) {
+  auto answer = engine.ask("POST", fmt::format("/{}/_search?allow_partial_search_results=false{}", name, parameters),
+                           query.dump());
+  if (member(answer, "timed_out") == true)
+    throw IndexError(IndexError::Kind::busy, "a search took longer than the engine allows", "");
+  return answer;
+}
+
+json search_for_metadata(json query) {
+  return {
+      {"query", std::move(query)}, {"size", page_documents},
+      {"_source", false},          {"version", true},
+      {"track_total_hits", false}, {"docvalue_fields", {own("key"), own("digest"), own("version"), own("deleted")}}};
+}
+
+// Doc values come as arrays.
+const json& first_of(const json& fields, std::string_view name) {
+  static const json none;
+  const auto& values = member(fields, own(name));
+  return values.is_array() && !values.empty() ? values.front() : none;
+}
+
+std::string text_of(const json& value) {
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+std::optional<IndexVersion> version_of(const json& value) {
+  if (!value.is_number_unsigned()) return std::nullopt;
+  return value.get<IndexVersion>();
+}
+
+// As the engine holds it, and so byte by byte; empty where it cannot be had.
+std::string content_of(SearchEngine& engine, const std::string& name, std::string_view id) {
+  const auto answer =
+      engine.request("GET", fmt::format("/{}/_source/{}?_source_excludes={}", name, url_escaped(id), own_field));
+  if (answer.status != 200 && answer.status != 404) engine.fail(answer);
+  return answer.status == 200 ? answer.body : "";
+}
+
+FoundDocument compared(const SearchHit* hit, const Document& expected) {
+  FoundDocument found;
+  if (hit == nullptr) {
+    found.equal = !expected.content;
+    return found;
+  }
+  found.version = hit->version;
+  found.present = !hit->deleted;
+  found.foreign = !hit->own_version || hit->own_version != hit->version;
+  if (expected.content)
+    found.equal = found.present && !found.foreign && hit->digest == expected.digest;
+  else
+    found.equal = !found.present;
+  return found;
+}
+
+// Where a scan is.
+struct ScanPosition {
+  int64_t shards = 0, shard = 0;
+  int64_t after = -1;  // _seq_no
+  int64_t until = -1;  // of this shard, inclusive
+
+  static ScanPosition from(const std::string& text) {
+    const auto parsed = json::parse(text, nullptr, false);
+    ScanPosition position;
+    const auto read = [&](const char* name, int64_t& value) {
+      const auto& number = member(parsed, name);
+      if (!number.is_number_integer()) throw std::invalid_argument("no position of a scan: " + text);
+      value = number.get<int64_t>();
+    };
+    read("shards", position.shards);
+    read("shard", position.shard);
+    read("after", position.after);
+    read("until", position.until);
+    return position;
+  }
+  std::string to_text() const {
+    return json{{"shards", shards}, {"shard", shard}, {"after", after}, {"until", until}}.dump();
+  }
+};
+
+json by_number(const char* direction) {
+  return json::array({json::object({{"_seq_no", direction}})});
+}
+
+std::string of_shard(int64_t shard) {
+  return fmt::format("&preference=_shards:{}", shard);
+}
+
+int64_t count_shards(SearchEngine& engine, const std::string& name) {
+  const auto answer =
+      engine.ask("GET", fmt::format("/{}/_settings?filter_path=*.settings.index.number_of_shards", name));
+  const auto& index = member(member(member(answer, name), "settings"), "index");
+  const int64_t shards = std::atoll(text_of(member(index, "number_of_shards")).c_str());
+  if (shards < 1) throw IndexError(IndexError::Kind::unreachable, fmt::format("index \"{}\" is gone", name), "");
+  return shards;
+}
+
+int64_t last_number(SearchEngine& engine, const std::string& name, int64_t shard) {
+  const json last = {{"size", 1}, {"_source", false}, {"track_total_hits", false}, {"sort", by_number("desc")}};
+  const auto hits = read_hits(search(engine, name, of_shard(shard), last));
+  return hits.empty() ? -1 : hits.front().number.value_or(-1);
+}
+
+}  // namespace
+
+std::vector<SearchHit> read_hits(const json& answer) {
+  std::vector<SearchHit> hits;
+  const auto& list = member(member(answer, "hits"), "hits");
+  if (!list.is_array()) return hits;
+  hits.reserve(list.size());
+  for (const json& item : list) {
+    const auto& id = member(item, "_id");
+    if (!id.is_string()) continue;
+    SearchHit hit;
+    hit.id = id.get<std::string>();
+    hit.version = version_of(member(item, "_version"));
+    const auto& sort = member(item, "sort");
+    if (sort.is_array() && !sort.empty() && sort.front().is_number_integer()) hit.number = sort.front().get<int64_t>();
+    const auto& fields = member(item, "fields");
+    hit.key = text_of(first_of(fields, "key"));
+    hit.digest = text_of(first_of(fields, "digest"));
+    hit.own_version = version_of(first_of(fields, "version"));
+    hit.deleted = first_of(fields, "deleted") == true;
+    hits.push_back(std::move(hit));
+  }
+  return hits;
+}
+
+void refresh_index(SearchEngine& engine, const std::string& name) {
+  const auto answer = engine.ask("POST", fmt::format("/{}/_refresh", name));
+  if (const auto& failed = member(member(answer, "_shards"), "failed"); failed != 0)
+    throw IndexError(IndexError::Kind::busy, fmt::format("shards of \"{}\" could not be refreshed", name), "");
+}
+
+std::vector<FoundDocument> inspect_index(SearchEngine& engine, const std::string& name,
+                                         std::span<const Document> expected) {
+  std::vector<FoundDocument> found;
+  found.reserve(expected.size());
+  refresh_index(engine, name);
+  for (auto rest = expected; !rest.empty();) {
+    const auto page = rest.first(std::min(rest.size(), page_documents));
+    rest = rest.subspan(page.size());
+    json ids = json::array();
+    for (const Document& document : page) ids.push_back(document.id);
+    const auto hits = read_hits(search(engine, name, "", search_for_metadata({{"ids", {{"values", std::move(ids)}}}})));
+    std::unordered_map<std::string_view, const SearchHit*> by_id;
+    for (const SearchHit& hit : hits) by_id.emplace(hit.id, &hit);
+    for (const Document& document : page) {
+      const auto hit = by_id.find(document.id);
+      found.push_back(compared(hit == by_id.end() ? nullptr : hit->second, document));
+    }
+  }
+  std::size_t shown = 0;
+  for (std::size_t i = 0; i < found.size() && shown < shown_documents_max; ++i) {
+    if (!found[i].present || found[i].equal) continue;
+    found[i].actual = content_of(engine, name, expected[i].id);
+    ++shown;
+  }
+  return found;
+}
+
+HeldPage scan_index(SearchEngine& engine, const std::string& name, const std::string& after) {
+  HeldPage page;
+  ScanPosition position;
+  if (after.empty()) {
+    refresh_index(engine, name);
+    position.shards = count_shards(engine, name);
+    position.until = last_number(engine, name, 0);
+  } else {
+    position = ScanPosition::from(after);
+  }
+  json live = no_tombstones();
+  live["bool"]["filter"] = {{"range", {{"_seq_no", {{"gt", position.after}, {"lte", position.until}}}}}};
+  json query = search_for_metadata(std::move(live));
+  query["sort"] = by_number("asc");
+  auto hits = read_hits(search(engine, name, of_shard(position.shard), query));
+  for (SearchHit& hit : hits) page.documents.push_back({std::move(hit.key), std::move(hit.id), "", ""});
+  if (hits.size() == page_documents) {
+    position.after = hits.back().number.value_or(position.until);
+  } else if (++position.shard < position.shards) {
+    position.after = -1;
+    position.until = last_number(engine, name, position.shard);
+  } else {
+    return page;
+  }
+  page.next = position.to_text();
+  return page;
+}
+
+}  // namespace anabranch
