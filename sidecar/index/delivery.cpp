@@ -92,11 +92,6 @@ Delivery::Delivery(Connection& connection, const IndexSettings& settings, IndexC
 
 Delivery::~Delivery() = default;
 
-void Delivery::open() {
-  if (opened_) return;
-  opened_ = index_->open(token_);
-}
-
 std::optional<Clock::time_point> Delivery::due() const {
   if (unseen_since_) return *unseen_since_ + index_->visible_within();
   if (moved_) return recorded_ + position_interval;
@@ -104,8 +99,6 @@ std::optional<Clock::time_point> Delivery::due() const {
 }
 
 Delivery::Outcome Delivery::take_turn() {
-  open();
-  failpoint("index_opened");
   std::string lost;
   try {
     Turn turn(connection_, copy_.oid, rows_max_);
@@ -113,7 +106,7 @@ Delivery::Outcome Delivery::take_turn() {
     const DeliveryState& state = *turn.state();
     if (state.token != token_) throw PgError(fenced, "another sidecar has taken over");
     if (!state.live) return Outcome::waiting;
-    lost = what_was_lost(state);
+    lost = open(state);
     if (state.watched && lost.empty()) return deliver(turn) ? Outcome::done : Outcome::more;
   } catch (const PgError& error) {
     if (error.sqlstate() != too_large || rows_max_ == rows_least) throw;
@@ -136,7 +129,10 @@ Delivery::Outcome Delivery::take_turn() {
 }
 
 // Why the index is not the one that was filled; empty: it is, or is being filled.
-std::string Delivery::what_was_lost(const DeliveryState& state) const {
+std::string Delivery::open(const DeliveryState& state) {
+  if (opened_) return {};
+  opened_ = index_->open(token_);
+  failpoint("index_opened");
   if (!state.identity || !state.identity->starts_with(generation_prefix(copy_))) return {};
   if (*state.identity != generation_prefix(copy_) + opened_->identity)
     return "it was made anew behind our back, or its engine has lost it";

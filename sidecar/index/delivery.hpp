@@ -52,8 +52,7 @@ class Delivery {
  private:
   struct Sending;
 
-  void open();
-  std::string what_was_lost(const DeliveryState& state) const;
+  std::string open(const DeliveryState& state);
   bool deliver(Turn& turn);
   bool send_pending(Turn& turn, Sending& sending, Delivered& delivered);
   bool sweep(Turn& turn, Sending& sending, Delivered& delivered);

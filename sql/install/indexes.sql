@@ -110,6 +110,17 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.note_changed() IS 'trigger of the state table of an index: notes which documents are to be sent';
 
+-- A fill that begins anew: no key is named, so all that the index holds has to be looked through.
+CREATE FUNCTION anabranch.note_emptied() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE anabranch.index_progress AS p SET filled = 0, swept_to = NULL, swept = 0
+  FROM anabranch.definition AS d WHERE d.state = tg_relid AND p.copy = d.copy;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION anabranch.note_emptied() IS 'trigger of the state table of an index: has it filled anew';
+
 CREATE FUNCTION anabranch.watch_state(copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -123,6 +134,7 @@ BEGIN
   SELECT d.state, d.class = 'rows', (SELECT string_agg(', ' || c, '' ORDER BY n) FROM unnest(d.document_key) WITH ORDINALITY AS k (c, n)), x.pending
   INTO STRICT state, keyed, columns, pending
   FROM anabranch.definition AS d JOIN anabranch.external_index AS x ON x.copy = d.copy WHERE d.copy = $1;
+  EXECUTE format('CREATE TRIGGER anabranch_note_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION anabranch.note_emptied()', state);
   -- Groups keep their key as long as they are there.
   FOR operation, tables IN VALUES ('INSERT', 'NEW TABLE AS changed'), ('DELETE', 'OLD TABLE AS changed'),
                                   ('UPDATE', 'NEW TABLE AS changed' || CASE WHEN keyed THEN ' OLD TABLE AS former' ELSE '' END) LOOP
@@ -144,7 +156,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   name name;
 BEGIN
-  FOR name IN SELECT t.tgname FROM pg_trigger AS t WHERE t.tgrelid = $1 AND t.tgfoid = 'anabranch.note_changed()'::regprocedure LOOP
+  FOR name IN SELECT t.tgname FROM pg_trigger AS t WHERE t.tgrelid = $1 AND t.tgname LIKE 'anabranch\_note\_%' LOOP
     EXECUTE format('DROP TRIGGER %I ON %s', name, $1::regclass);
   END LOOP;
 END

@@ -27,8 +27,8 @@ def search_section(opensearch, **more):
     return {"kind": "opensearch", "url": opensearch.address, "refresh_interval": "100 ms", **more}
 
 
-def create_index(rig, name, engine, query, key, **options):
-    rig.sql("SELECT anabranch.create_index(%s, %s, %s, %s, %s)", (name, engine, query, key, json.dumps(options)))
+def create_index(rig, name, engine, query, columns, **options):
+    rig.sql("SELECT anabranch.create_index(%s, %s, %s, %s, %s)", (name, engine, query, columns, json.dumps(options)))
 
 
 def wait_complete(rig, *names, seconds=PATIENCE_SECONDS):

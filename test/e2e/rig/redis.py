@@ -39,7 +39,7 @@ class Redis(ScriptedServer):
             for key in call("KEYS", "*"):
                 if key.startswith(b"anabranch:"):
                     continue
-                kind = call("TYPE", key).decode()
+                kind = call("TYPE", key)
                 if kind == "string":
                     value = call("GET", key).decode()
                 elif kind == "hash":
