@@ -52,22 +52,6 @@ def expect_equal(rig, redis):
     assert not different, f"{len(different)} of {len(want)} keys differ (key, expected, found): {different[:5]}"
 
 
-def change(rig, choose, times):
-    """Random changes of all tables, several in a transaction."""
-    for _ in range(times):
-        user, other, tweet = choose.randint(1, 1010), choose.randint(1, 1010), choose.randint(1, 5500)
-        rig.sql(choose.choice([
-            f"INSERT INTO tweets (user_id, body) SELECT {user}, 'tweet of {other}' FROM generate_series(1, {choose.randint(1, 3)})",
-            f"UPDATE tweets SET body = body || '!', user_id = {user} WHERE tweet_id BETWEEN {tweet} AND {tweet + 5}",
-            f"UPDATE tweets SET body = NULL WHERE tweet_id = {tweet}",
-            f"DELETE FROM tweets WHERE tweet_id BETWEEN {tweet} AND {tweet + 2}",
-            f"INSERT INTO follows VALUES ({user}, {other}) ON CONFLICT DO NOTHING",
-            f"DELETE FROM follows WHERE follower_id = {user} AND followee_id > {other}",
-            f"INSERT INTO likes (user_id, tweet_id) VALUES ({user}, {tweet}); DELETE FROM likes WHERE like_id = {tweet}",
-            f"INSERT INTO users VALUES ({user + 1000}, 'x') ON CONFLICT DO NOTHING; DELETE FROM users WHERE user_id = {other}",
-        ]))
-
-
 @needs(seconds=20)
 def test_every_shape_follows_its_query(rig, make_redis, rng):
     redis = make_redis()
@@ -76,7 +60,7 @@ def test_every_shape_follows_its_query(rig, make_redis, rng):
     wait_complete(rig, *INDEXES)
     expect_equal(rig, redis)
     for _ in range(5):
-        change(rig, rng, 40)
+        social.change(rig, rng, 40)
         expect_equal(rig, redis)
     rig.sql("TRUNCATE follows")  # one of several sources: that copy has to be filled anew, and the index with it
     rig.wait_for_state("user_info", "stale")

@@ -41,7 +41,7 @@ class Redis(ScriptedServer):
                     continue
                 kind = call("TYPE", key)
                 if kind == "string":
-                    value = call("GET", key).decode()
+                    value = (call("GET", key) or b"").decode()
                 elif kind == "hash":
                     value = _pairs(call("HGETALL", key))
                 elif kind == "set":
