@@ -227,6 +227,19 @@ FROM (
     (true, 1, NULL, NULL)) AS checks (holds, severity, problem, remedy)
   WHERE checks.holds
   UNION ALL
+  SELECT 'index', x.index::text, x.state, checks.severity, x.lag_bytes, x.index::text, checks.problem, checks.remedy
+  FROM anabranch.indexes AS x
+  CROSS JOIN (SELECT coalesce(bool_or(s.sidecar_running), false) FROM anabranch.sources AS s) AS sidecar (running)
+  CROSS JOIN LATERAL (VALUES
+    (x.problem IS NOT NULL, 3, pg_catalog.format('nothing can be delivered since %s: %s', x.problem_since::timestamptz(0), x.problem), x.remedy),
+    (x.refused > 0, 2, pg_catalog.format('its engine will not take %s documents', x.refused),
+     pg_catalog.format('SELECT * FROM anabranch.dead_letters WHERE relation = %L; each is sent again when its row changes', x.index)),
+    (x.state IN ('filling', 'rebuilding'), 1, pg_catalog.format('%s: %s documents sent of about %s', x.state, x.swept, greatest(x.rows_estimated, x.swept)), NULL),
+    (x.state = 'live' AND x.problem IS NULL AND sidecar.running AND x.current_as_of < pg_catalog.clock_timestamp() - interval '30 s', 2,
+     pg_catalog.format('what readers find is of %s', x.current_as_of::timestamptz(0)), 'look at the engine''s load, and at anabranch.indexes'),
+    (true, 1, NULL, NULL)) AS checks (holds, severity, problem, remedy)
+  WHERE checks.holds
+  UNION ALL
   SELECT 'copy', c.copy::text, c.state, checks.severity, c.lag_bytes, c.copy::text, checks.problem, checks.remedy
   FROM anabranch.copies AS c
   CROSS JOIN LATERAL (
@@ -272,12 +285,12 @@ FROM (
 ) AS found (kind, name, state, severity, lag_bytes, subject, problem, remedy)
 ORDER BY found.severity, found.kind DESC, found.name;
 COMMENT ON VIEW anabranch.findings IS 'everything that is not as it should be, the worst last; sources and copies have a row of level ok as well, copies only if nothing is wrong';
-COMMENT ON COLUMN anabranch.findings.kind IS 'source, publisher or copy';
-COMMENT ON COLUMN anabranch.findings.name IS 'name of the source or copy';
+COMMENT ON COLUMN anabranch.findings.kind IS 'source, publisher, copy or index';
+COMMENT ON COLUMN anabranch.findings.name IS 'name of the source, copy or index';
 COMMENT ON COLUMN anabranch.findings.state IS 'as in anabranch.status';
 COMMENT ON COLUMN anabranch.findings.level IS 'ok, warning or critical';
 COMMENT ON COLUMN anabranch.findings.lag_bytes IS 'WAL written since its position, of whatever kind';
-COMMENT ON COLUMN anabranch.findings.subject IS 'of a source, what of it: sidecar, slot, lag, snapshot, prepared transaction, fill slot; of a copy, its name';
+COMMENT ON COLUMN anabranch.findings.subject IS 'of a source, what of it: sidecar, slot, lag, snapshot, prepared transaction, fill slot; of a copy or an index, its name';
 COMMENT ON COLUMN anabranch.findings.problem IS 'what is wrong; of level ok: what it is doing';
 COMMENT ON COLUMN anabranch.findings.remedy IS 'what to do about it: a statement or a command';
 
@@ -291,8 +304,8 @@ FROM (SELECT f.*, levels.severity,
 WHERE worst.place = 1
 ORDER BY worst.severity, worst.kind DESC, worst.name;
 COMMENT ON VIEW anabranch.status IS 'one row per source and copy with its worst problem and the remedy; the worst stands last';
-COMMENT ON COLUMN anabranch.status.kind IS 'source, publisher or copy';
-COMMENT ON COLUMN anabranch.status.name IS 'name of the source or copy';
+COMMENT ON COLUMN anabranch.status.kind IS 'source, publisher, copy or index';
+COMMENT ON COLUMN anabranch.status.name IS 'name of the source, copy or index';
 COMMENT ON COLUMN anabranch.status.state IS 'of a source: never started, running, stopped; of a copy: as in anabranch.copies';
 COMMENT ON COLUMN anabranch.status.level IS 'ok, warning or critical';
 COMMENT ON COLUMN anabranch.status.lag_bytes IS 'WAL written since its position, of whatever kind';
