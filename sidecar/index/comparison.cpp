@@ -250,6 +250,8 @@ void Comparing::settle(Turn& turn, std::vector<Suspect> suspects) {
     Delivered delivered;
     delivered.version = version;
     delivered.documents = static_cast<int64_t>(documents.size());
+    for (std::size_t place = 0; turn.state()->refused && place < documents.size(); ++place)
+      if (repaired[place]) delivered.taken.emplace_back(documents[place].key);
     turn.record(token_, delivered);
   }
   for (std::size_t place = 0; place < suspects.size(); ++place) {

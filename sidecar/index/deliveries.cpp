@@ -19,13 +19,14 @@ using namespace std::chrono_literals;
 
 constexpr milliseconds look_interval = 1s;     // for indexes
 constexpr milliseconds ask_interval = 50ms;    // for a request to look
-constexpr milliseconds engine_interval = 5s;   // between looks at an engine with nothing to do
+constexpr milliseconds engine_interval = 2s;   // between looks at an engine with nothing to do
 constexpr milliseconds idle_interval = 500ms;  // a turn is taken that often, whatever has been heard
 constexpr milliseconds trim_interval = 1s;     // between removals of pending keys that were delivered
 constexpr milliseconds retry_delay_min = 100ms, retry_delay_max = 5s;
-constexpr milliseconds refused_delay = 10s;  // where somebody has to do something first
-constexpr int64_t pending_max = 20'000'000;  // keys that wait; beyond, the index is filled anew
-constexpr std::size_t indexes_max = 64;      // each is a thread and a session
+constexpr milliseconds refused_delay = 10s;   // where somebody has to do something first
+constexpr milliseconds tell_interval = 1min;  // between lines in the log about the same problem
+constexpr int64_t pending_max = 20'000'000;   // keys that wait; beyond, the index is filled anew
+constexpr std::size_t indexes_max = 64;       // each is a thread and a session
 
 ConnectOptions delivery_options(const RunSettings& settings, const char* name, const Stop& stop) {
   ConnectOptions options = home_options(settings);
@@ -72,7 +73,8 @@ class Deliveries::Worker {
   std::optional<Connection> connection_;
   std::unique_ptr<Delivery> delivery_;
   uint64_t seen_ = 0;  // of Deliveries::applied_
-  Clock::time_point trimmed_{}, looked_at_engine_{};
+  Clock::time_point trimmed_{}, looked_at_engine_{}, told_at_{};
+  std::string told_;  // the problem that was logged last
   std::atomic<bool> ended_{false};
   std::thread thread_;
 };
@@ -134,6 +136,7 @@ bool Deliveries::Worker::work() {
       break;
     case Delivery::Outcome::done:
       backoff_.succeeded();
+      told_.clear();
       wait(delivery_->due());
       break;
   }
@@ -152,8 +155,12 @@ void Deliveries::Worker::wait(std::optional<Clock::time_point> until) {
 }
 
 void Deliveries::Worker::tell(const std::string& problem, const std::string& remedy, milliseconds delay) {
-  log_warning("an index cannot be delivered",
-              {{"index", copy_.name}, {"error", problem}, {"remedy", remedy}, {"retry_ms", delay}});
+  if (problem != told_ || Clock::now() >= told_at_ + tell_interval) {
+    told_ = problem;
+    told_at_ = Clock::now();
+    log_warning("an index cannot be delivered",
+                {{"index", copy_.name}, {"error", problem}, {"remedy", remedy}, {"retry_ms", delay}});
+  }
   try {
     if (connection_ && connection_->usable()) of_.note_problem(*connection_, copy_, problem, remedy);
     if (delivery_) delivery_->record_anyway();

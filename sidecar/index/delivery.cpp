@@ -47,6 +47,7 @@ struct Delivery::Sending {
     finish();
     documents += static_cast<int64_t>(next.documents().size());
     parked.insert(parked.end(), next.parked().begin(), next.parked().end());
+    if (keep_taken) taken.insert(taken.end(), next.keyless().begin(), next.keyless().end());
     batch.emplace(std::move(next));
     if (batch->documents().empty()) return;
     under_way = std::async(std::launch::async, [this, to_former] {
@@ -204,7 +205,7 @@ bool Delivery::send_pending(Turn& turn, Sending& sending, Delivered& delivered) 
   while (range.count > 0) {
     DocumentBatch batch = turn.changed(number, range.upto);
     adapt(batch);
-    keyless = keyless || batch.has_keyless();
+    keyless = keyless || !batch.keyless().empty();
     sending.send(std::move(batch), true);
     number = range.upto;
     if (range.count < pending_max) break;

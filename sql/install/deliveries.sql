@@ -215,9 +215,9 @@ BEGIN
     DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1 AND md5(r.key::text) IN (SELECT md5(k::text) FROM jsonb_array_elements($13) AS k);
   END IF;
   IF $12 IS NOT NULL THEN
-    INSERT INTO anabranch.refused_document AS r (copy, key, lsn, bytes, reason)
-    SELECT DISTINCT ON (md5((e -> 'key')::text)) $1, e -> 'key', (e ->> 'lsn')::pg_lsn, (e ->> 'bytes')::bigint, e ->> 'reason' FROM jsonb_array_elements($12) AS e
-    ON CONFLICT (copy, md5(key::text)) DO UPDATE SET lsn = excluded.lsn, bytes = excluded.bytes, reason = excluded.reason, parked_at = now();
+    DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1 AND md5(r.key::text) IN (SELECT md5((e -> 'key')::text) FROM jsonb_array_elements($12) AS e);
+    INSERT INTO anabranch.refused_document (copy, key, lsn, bytes, reason)
+    SELECT DISTINCT ON (md5((e -> 'key')::text)) $1, e -> 'key', (e ->> 'lsn')::pg_lsn, (e ->> 'bytes')::bigint, e ->> 'reason' FROM jsonb_array_elements($12) AS e;
   END IF;
 END
 $$;
