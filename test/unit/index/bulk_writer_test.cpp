@@ -82,7 +82,8 @@ TEST_F(BulkWriterTest, NamesAnAliasAndInsistsOnIt) {
   EXPECT_THAT(write(settings_for(stub), Documents(2)), IsEmpty());
   ASSERT_EQ(stub.requests().size(), 2U);
   EXPECT_THAT(stub.requests()[1],
-              testing::AllOf(testing::StartsWith("POST /products-000001-write/_bulk?require_alias=true&filter_path="),
+              testing::AllOf(testing::StartsWith(
+                                 "POST /products-000001-write/_bulk?require_alias=true&timeout=15000ms&filter_path="),
                              HasSubstr("Content-Type: application/x-ndjson")));
 }
 
