@@ -203,9 +203,11 @@ void BulkWriter::Call::put_off(const Places& places, bool progress, const std::s
   again(places);
 }
 
+// The engine waits for a shard that has no node yet, but not for as long as we wait for the engine: so it can say why.
 BulkWriter::BulkWriter(SearchEngine& engine, const std::string& alias)
     : engine_(engine),
-      path_(fmt::format("/{}/_bulk?require_alias=true&{}", alias, bulk_filter_path)),
+      path_(fmt::format("/{}/_bulk?require_alias=true&timeout={}ms&{}", alias,
+                        engine.settings().request_timeout.count() / 2, bulk_filter_path)),
       flow_(engine.settings().bulk_bytes_max, engine.settings().in_flight_max) {}
 
 std::vector<RefusedDocument> BulkWriter::write(std::span<const Document> documents, IndexVersion version) {
