@@ -62,6 +62,7 @@ struct Delivery::Sending {
     std::vector<bool> refused(batch->documents().size());
     for (RefusedDocument& document : under_way.get()) {
       const Document& what = batch->documents()[document.place];
+      if (!what.content) continue;  // what cannot be there need not be removed
       refused[document.place] = true;
       parked.push_back(
           {std::string(what.key), static_cast<int64_t>(what.content.value_or("").size()), std::move(document.reason)});
