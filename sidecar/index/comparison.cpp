@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr int pending_max = 5'000;  // further behind, an index is not compared
 constexpr int rows_least = 1, rows_first = 500, rows_most = 5'000;
+constexpr int rows_worth = 250;                   // fewer hardly take less time
 constexpr milliseconds turn_time_wanted = 100ms;  // deliveries wait as long
 constexpr milliseconds look_wait = 50ms;
 constexpr milliseconds rest_max = 5s;
@@ -122,7 +123,7 @@ std::unique_ptr<Turn> Comparing::take_turn(std::set<std::string, std::less<>>& c
 // After a turn: as long as the duty asks for.
 void Comparing::rest() {
   const milliseconds took = held_;
-  if (took > turn_time_wanted * 2) rows_max_ = std::max(rows_max_ / 2, rows_least);
+  if (took > turn_time_wanted * 2 && rows_max_ > rows_worth) rows_max_ = std::max(rows_max_ / 2, rows_worth);
   if (took < turn_time_wanted / 2) rows_max_ = std::min(rows_max_ * 2, rows_most);
   options_.record(result_, found_);
   found_.clear();
