@@ -41,7 +41,8 @@ needed_packages() { # PURPOSE
   [ "$1" != kafka ] || { java_packages; return; }
   major=$(server_major)
   say make g++ cmake ninja-build pkg-config "postgresql-$major" "postgresql-server-dev-$major" libpq-dev librdkafka-dev \
-    libprotobuf-dev protobuf-compiler libfmt-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libcurl4-openssl-dev
+    libprotobuf-dev protobuf-compiler libfmt-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libcurl4-openssl-dev \
+    libhiredis-dev
   case $1 in
     build) ;;
     demo) say python3 ;;

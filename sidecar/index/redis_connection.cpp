@@ -1,0 +1,182 @@
+#include "sidecar/index/redis_connection.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "sidecar/index/index.hpp"
+#include "sidecar/index/redis_error.hpp"
+#include "sidecar/kafka/properties.hpp"
+
+namespace anabranch {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr std::size_t send_bytes_min = std::size_t{64} << 10;     // put() sends no less: a call a command is slow
+constexpr std::size_t receive_bytes_max = std::size_t{64} << 10;  // at once
+constexpr std::size_t answer_bytes_max = std::size_t{256} << 20;  // not yet taken apart
+
+constexpr const char* unreachable_remedy = "see that Redis runs and that it can be reached from this host";
+
+}  // namespace
+
+void RedisArguments::add(std::string_view argument) {
+  fmt::format_to(std::back_inserter(bytes_), "${}\r\n", argument.size());
+  bytes_.append(argument).append("\r\n");
+  ++count_;
+}
+
+void RedisArguments::add(const RedisArguments& part) {
+  bytes_.append(part.bytes_);
+  count_ += part.count_;
+}
+
+void RedisArguments::clear() {
+  bytes_.clear();
+  count_ = 0;
+}
+
+std::string_view text_of(const redisReply& reply) {
+  switch (reply.type) {
+    case REDIS_REPLY_STRING:
+    case REDIS_REPLY_STATUS:
+    case REDIS_REPLY_ERROR:
+      return {reply.str, reply.len};
+    default:
+      return {};
+  }
+}
+
+RedisConnection::RedisConnection(RedisSessionOptions options, const Stop& stop)
+    : options_(std::move(options)), stop_(stop) {
+  connect();
+  say_hello();
+  if (options_.address.database != 0) ask({"SELECT", std::to_string(options_.address.database)});
+}
+
+void RedisConnection::put(const RedisArguments& command) {
+  fmt::format_to(std::back_inserter(output_), "*{}\r\n", command.count());
+  output_.append(command.bytes());
+  // A failure will be met by receive(), which has a caller to tell.
+  while (output_.size() - sent_ >= send_bytes_min && send_some()) {
+  }
+}
+
+RedisReply RedisConnection::receive() {
+  auto deadline = Clock::now() + options_.request_timeout;
+  for (;;) {
+    void* reply = nullptr;
+    if (redisReaderGetReply(context_->reader, &reply) != REDIS_OK)
+      throw IndexError(IndexError::Kind::refused,
+                       fmt::format("what answers at {} is no Redis server: {}", where(), context_->reader->errstr),
+                       "correct the url of the Redis server");
+    if (reply != nullptr) return RedisReply(static_cast<redisReply*>(reply));
+    if (context_->reader->len > answer_bytes_max)
+      throw IndexError(IndexError::Kind::refused,
+                       fmt::format("Redis at {} gives an answer longer than {} MB", where(), answer_bytes_max >> 20),
+                       "see what the keys of the index hold: it is nothing that Anabranch writes");
+    const bool sent = send_some();
+    if (read_some() || sent)
+      deadline = Clock::now() + options_.request_timeout;
+    else
+      wait(output_.empty() ? POLLIN : POLLIN | POLLOUT, deadline);
+    if (stop_.requested()) throw Interrupted();
+  }
+}
+
+RedisReply RedisConnection::receive_checked() {
+  auto reply = receive();
+  if (reply->type == REDIS_REPLY_ERROR) throw redis_error(text_of(*reply), where());
+  return reply;
+}
+
+RedisReply RedisConnection::ask(const RedisArguments& command) {
+  put(command);
+  return receive_checked();
+}
+
+void RedisConnection::connect() {
+  const auto& address = options_.address;
+  context_.reset(address.host.empty() ? redisConnectUnixNonBlock(address.path.c_str())
+                                      : redisConnectNonBlock(address.host.c_str(), address.port));
+  if (!context_) throw std::bad_alloc();
+  if (context_->err != 0) fail(context_->errstr);
+  fcntl(context_->fd, F_SETFD, FD_CLOEXEC);
+  wait(POLLOUT, Clock::now() + std::min(options_.connect_timeout, options_.request_timeout));
+  int error = 0;
+  socklen_t size = sizeof(error);
+  if (getsockopt(context_->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  if (error != 0) fail(std::strerror(error));
+}
+
+// HELLO authenticates and tells the server's version and role in one. Redis answers it whatever a user may do.
+void RedisConnection::say_hello() {
+  RedisArguments command{"HELLO", "2"};
+  if (!options_.password_file.empty() || !options_.user.empty())
+    command.add({"AUTH", options_.user.empty() ? "default" : options_.user, password()});
+  const auto reply = ask(command);
+  for (std::size_t i = 0; i + 1 < reply->elements; i += 2) {
+    const auto name = text_of(*reply->element[i]), value = text_of(*reply->element[i + 1]);
+    if (name == "version") std::from_chars(value.data(), value.data() + value.size(), version_major_);
+    if (name == "role") is_replica_ = value != "master";
+  }
+}
+
+std::string RedisConnection::password() const {
+  if (options_.password_file.empty()) return {};
+  try {
+    return read_value_file("password_file", options_.password_file, true);
+  } catch (const KafkaPropertyError& error) {
+    throw IndexError(IndexError::Kind::refused, "password_file: " + error.problem(), error.remedy());
+  }
+}
+
+bool RedisConnection::send_some() {
+  if (output_.empty()) return false;
+  const auto count = send(context_->fd, output_.data() + sent_, output_.size() - sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (count < 0) return false;  // where it is no matter of waiting, reading fails too
+  sent_ += static_cast<std::size_t>(count);
+  if (sent_ == output_.size()) {
+    output_.clear();
+    sent_ = 0;
+  }
+  return true;
+}
+
+bool RedisConnection::read_some() {
+  std::array<char, receive_bytes_max> buffer;
+  const auto count = recv(context_->fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (count == 0) fail("it has closed the connection");
+  if (count > 0) {
+    if (redisReaderFeed(context_->reader, buffer.data(), static_cast<std::size_t>(count)) != REDIS_OK)
+      throw std::bad_alloc();
+    return true;
+  }
+  if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) fail(std::strerror(errno));
+  return false;
+}
+
+void RedisConnection::wait(short events, Deadline deadline) {
+  const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+  if (left.count() <= 0) fail("it does not answer in time");
+  std::array<pollfd, 2> descriptors{pollfd{context_->fd, events, 0}, pollfd{stop_.descriptor(), POLLIN, 0}};
+  const auto ready = poll(descriptors.data(), descriptors.size(), static_cast<int>(left.count()));
+  if (stop_.requested()) throw Interrupted();
+  if (ready == 0) fail("it does not answer in time");
+}
+
+void RedisConnection::fail(const std::string& problem) const {
+  throw IndexError(IndexError::Kind::unreachable, fmt::format("Redis at {} cannot be reached: {}", where(), problem),
+                   unreachable_remedy);
+}
+
+}  // namespace anabranch

@@ -1,0 +1,102 @@
+// One session with a Redis server, on hiredis.
+#pragma once
+
+#include <chrono>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <hiredis/hiredis.h>
+
+#include "sidecar/index/redis_address.hpp"
+#include "sidecar/stop.hpp"
+
+namespace anabranch {
+
+// A command, or a part of one: arguments of any bytes, already as they go over the wire.
+class RedisArguments {
+ public:
+  RedisArguments() = default;
+  RedisArguments(std::initializer_list<std::string_view> arguments) {
+    for (const auto argument : arguments) add(argument);
+  }
+  void add(std::string_view argument);
+  void add(const RedisArguments& part);
+  void clear();
+  std::size_t count() const { return count_; }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  std::size_t count_ = 0;
+  std::string bytes_;
+};
+
+// An answer; hiredis's accessors are its members.
+struct FreeRedisReply {
+  void operator()(redisReply* reply) const noexcept { freeReplyObject(reply); }
+};
+using RedisReply = std::unique_ptr<redisReply, FreeRedisReply>;
+
+// Of a string, a status or an error; empty for anything else.
+std::string_view text_of(const redisReply& reply);
+
+struct RedisSessionOptions {
+  RedisAddress address;
+  std::string user;           // empty: the default user
+  std::string password_file;  // read at each connection; empty: none
+  std::chrono::milliseconds connect_timeout{5'000};
+  std::chrono::milliseconds request_timeout{60'000};  // without any progress, of an answer that is waited for
+};
+
+// Commands are sent in the order in which they were put, and answered in that order; any number may be under way. Not
+// for two threads. Every failure is an IndexError. After one of receive(), and after Interrupted, which of the commands
+// under way were carried out is unknown and the session is of no use any more.
+class RedisConnection {
+ public:
+  // Connects, authenticates and selects the database. `stop` must outlive the object: once it is requested every wait
+  // throws Interrupted.
+  RedisConnection(RedisSessionOptions options, const Stop& stop);
+
+  // Of the server's version: 7 of "7.0.15".
+  int version_major() const { return version_major_; }
+  bool is_replica() const { return is_replica_; }
+  // The server, for messages.
+  std::string where() const { return options_.address.text(); }
+
+  // Takes a copy of the command. Some of it may be sent at once, never waiting for it.
+  void put(const RedisArguments& command);
+  // The answer to the first command that has none yet; an error is an answer too.
+  RedisReply receive();
+  // The same; throws what Redis refuses as redis_error() understands it.
+  RedisReply receive_checked();
+  // put() and receive_checked(); nothing else may be under way.
+  RedisReply ask(const RedisArguments& command);
+
+ private:
+  struct FreeContext {
+    void operator()(redisContext* context) const noexcept { redisFree(context); }
+  };
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  void connect();
+  void say_hello();
+  std::string password() const;
+  // Both return whether there was anything to do without waiting.
+  bool send_some();
+  bool read_some();
+  void wait(short events, Deadline deadline);
+  [[noreturn]] void fail(const std::string& problem) const;
+
+  const RedisSessionOptions options_;
+  const Stop& stop_;
+  std::unique_ptr<redisContext, FreeContext> context_;
+  // What is to be sent, from sent_ on. Not the context's own buffer: hiredis moves that up after each piece that the
+  // socket has taken, which for a large command takes longer than to send it.
+  std::string output_;
+  std::size_t sent_ = 0;
+  int version_major_ = 0;
+  bool is_replica_ = false;
+};
+
+}  // namespace anabranch
