@@ -1,0 +1,417 @@
+#include "sidecar/index/redis_index.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <deque>
+#include <functional>
+#include <random>
+#include <type_traits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "sidecar/index/redis_connection.hpp"
+#include "sidecar/index/redis_error.hpp"
+#include "sidecar/index/redis_functions.hpp"
+#include "sidecar/index/redis_shape.hpp"
+#include "sidecar/logging.hpp"
+
+namespace anabranch {
+namespace {
+
+using Kind = IndexError::Kind;
+
+constexpr int version_major_min = 7;
+// Redis serves nobody else during one call.
+constexpr std::size_t batch_documents_max = 500;
+constexpr std::size_t inspect_documents_max = 500;
+constexpr std::size_t inspect_bytes_max = std::size_t{16} << 20;  // of one call's answer, unless one document is larger
+constexpr std::string_view scan_documents = "500";                // Redis gives about so many a page
+constexpr std::size_t document_overhead_bytes = 64;
+
+// Of an entry in the index's documents, as redis_functions.hpp lays it out.
+constexpr std::size_t generation_digits = 8, version_digits = 24;
+constexpr char live = 'd';
+
+constexpr std::string_view scan_end = "0";
+
+std::string random_identity() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
+}
+
+[[noreturn]] void refuse_option(const std::string& problem, const std::string& remedy) {
+  throw IndexError(Kind::refused, problem, remedy);
+}
+
+// Empty where it is not set.
+std::string text_option(const nlohmann::json& options, const char* name) {
+  const auto found = options.find(name);
+  if (found == options.end()) return {};
+  if (!found->is_string()) refuse_option(fmt::format("the option \"{}\" is no text", name), "write it as text");
+  return found->get<std::string>();
+}
+
+RedisShape shape_option(const nlohmann::json& options) {
+  const auto name = text_option(options, "shape");
+  const auto shape = parse_redis_shape(name.empty() ? "json" : name);
+  if (!shape)
+    refuse_option(fmt::format("the option \"shape\" is \"{}\"", name), "choose json, hash, sorted_set or set");
+  return *shape;
+}
+
+std::string ttl_option(const nlohmann::json& options) {
+  const auto found = options.find("ttl");
+  if (found == options.end()) return {};
+  if (!found->is_number_integer() || found->get<int64_t>() <= 0 || found->get<int64_t>() > INT32_MAX)
+    refuse_option("the option \"ttl\" is no number of seconds", "write it as a whole number above 0");
+  return std::to_string(found->get<int64_t>());
+}
+
+// What the index's own keys begin with.
+std::string prefix_option(const IndexDefinition& definition) {
+  const auto slot = text_option(definition.options, "slot");
+  if (slot.find_first_of("{}") != std::string::npos)
+    refuse_option("the option \"slot\" has a brace in it", "write the tag without its braces");
+  const auto name = text_option(definition.options, "index");
+  return fmt::format("{}anabranch:{}:", slot.empty() ? "" : "{" + slot + "}", name.empty() ? definition.name : name);
+}
+
+class RedisIndex : public ExternalIndex {
+ public:
+  RedisIndex(IndexSettings settings, IndexDefinition definition, const Stop& stop)
+      : settings_(std::move(settings)),
+        owner_(std::move(definition.owner)),
+        shape_(shape_option(definition.options)),
+        ttl_(ttl_option(definition.options)),
+        stop_(stop) {
+    const auto prefix = prefix_option(definition);
+    documents_ = prefix + "documents";
+    tombstones_ = prefix + "tombstones";
+    checkpoint_ = prefix + "checkpoint";
+    if (definition.generation < 0 || definition.generation > UINT32_MAX)
+      refuse_option("the generation of the index has more than 8 digits", "delete the index and create it again");
+    generation_ = fmt::format("{:0{}x}", definition.generation, generation_digits);
+    for (const auto& url : settings_.urls) addresses_.push_back(parse_redis_url(url));
+    if (addresses_.empty()) refuse_option("there is no url of a Redis server", "set urls");
+  }
+
+  OpenedIndex open(uint64_t token) override {
+    token_ = fmt::format("{:016x}", token);
+    connect();
+    return with_connection([&](RedisConnection& redis) {
+      warn_of_eviction(redis);
+      auto state = enter(redis);
+      if (state.shape != shape_) {
+        remove_everything(redis, state.shape);
+        state = enter(redis);
+      }
+      identity_ = state.identity;
+      return OpenedIndex{.identity = state.identity, .version = version_of(state.version).value_or(0)};
+    });
+  }
+
+  std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version) override {
+    std::vector<RefusedDocument> refused;
+    std::size_t next = 0;
+    bool first = true;
+    // Of those under way, the places of the documents of each.
+    std::deque<std::vector<std::size_t>> batches;
+    const auto make = [&]() -> std::optional<RedisArguments> {
+      // Without documents there is one too: it raises the version that is known to have been reached.
+      if (next == documents.size() && !first) return std::nullopt;
+      first = false;
+      return make_batch(documents, version, next, batches.emplace_back(), refused);
+    };
+    const auto take = [&](const redisReply& reply) {
+      for (std::size_t i = 0; i + 1 < reply.elements; i += 2) {
+        const auto place = batches.front().at(static_cast<std::size_t>(reply.element[i]->integer) - 1);
+        refused.push_back({place, std::string(text_of(*reply.element[i + 1]))});
+      }
+      batches.pop_front();
+    };
+    pipeline(make, take);
+    return refused;
+  }
+
+  void make_visible() override {}
+  std::chrono::milliseconds visible_within() const override { return std::chrono::milliseconds(0); }
+
+  std::vector<FoundDocument> inspect(std::span<const Document> expected) override {
+    std::vector<FoundDocument> found;
+    found.reserve(expected.size());
+    std::size_t next = 0;
+    const auto make = [&]() -> std::optional<RedisArguments> {
+      if (next == expected.size()) return std::nullopt;
+      return make_read(expected, next);
+    };
+    const auto take = [&](const redisReply& reply) {
+      for (std::size_t i = 0; i < reply.elements; ++i)
+        found.push_back(found_document(*reply.element[i], expected[found.size()]));
+    };
+    pipeline(make, take);
+    return found;
+  }
+
+  HeldPage scan(const std::string& after) override {
+    return with_connection(
+        [&](RedisConnection& redis) { return read_page(redis, after.empty() ? scan_end : after, shape_); });
+  }
+
+  bool side_by_side() const override { return false; }
+  void publish() override {}
+
+  void drop() override {
+    if (!connection_) connect();
+    with_connection([&](RedisConnection& redis) {
+      const auto known = redis.ask({"HMGET", checkpoint_, "owner", "shape"});
+      if (text_of(*known->element[0]) != owner_) return;
+      remove_everything(redis, known_shape(text_of(*known->element[1])));
+    });
+  }
+
+ private:
+  // What the function "open" tells.
+  struct State {
+    std::string identity, version;
+    RedisShape shape;
+  };
+
+  // Any failure leaves answers under way, or a server that is not the one that was opened.
+  template <typename Work>
+  std::invoke_result_t<const Work&, RedisConnection&> with_connection(const Work& work) {
+    if (!connection_) throw IndexError(Kind::unreachable, "Redis is not connected", "open the index again");
+    try {
+      return work(*connection_);
+    } catch (...) {
+      connection_.reset();
+      throw;
+    }
+  }
+
+  void connect() {
+    connection_.reset();
+    std::optional<IndexError> failure;
+    for (const auto& address : addresses_) {
+      try {
+        auto connection =
+            std::make_unique<RedisConnection>(RedisSessionOptions{.address = address,
+                                                                  .user = settings_.user,
+                                                                  .password_file = settings_.password_file,
+                                                                  .request_timeout = settings_.request_timeout},
+                                              stop_);
+        // Of another one, which is down, is told in its place: that passes.
+        if (connection->is_replica() && !failure)
+          failure = redis_error("READONLY it is a replica", connection->where());
+        if (connection->is_replica()) continue;
+        load_functions(*connection);
+        connection_ = std::move(connection);
+        return;
+      } catch (const IndexError& error) {
+        if (error.kind() != Kind::unreachable) throw;
+        failure = error;
+      }
+    }
+    throw IndexError(*failure);
+  }
+
+  static void load_functions(RedisConnection& redis) {
+    if (redis.version_major() < version_major_min)
+      throw IndexError(Kind::refused, fmt::format("Redis at {} is older than {}", redis.where(), version_major_min),
+                       "use Redis 7 or later: it needs functions");
+    const auto libraries = redis.ask({"FUNCTION", "LIST", "LIBRARYNAME", redis_library, "WITHCODE"});
+    for (std::size_t i = 0; i < libraries->elements; ++i) {
+      const auto& library = *libraries->element[i];
+      for (std::size_t j = 0; j + 1 < library.elements; j += 2)
+        if (text_of(*library.element[j]) == "library_code" && text_of(*library.element[j + 1]) == redis_functions)
+          return;
+    }
+    redis.ask({"FUNCTION", "LOAD", "REPLACE", redis_functions});
+  }
+
+  // Once: a server that is asked again and again would fill the log.
+  void warn_of_eviction(RedisConnection& redis) {
+    if (std::exchange(warned_, true)) return;
+    redis.put({"INFO", "memory"});
+    const auto reply = redis.receive();  // who may not ask is not warned
+    const auto value = [info = text_of(*reply)](std::string_view name) {
+      const auto begin = info.find(name);
+      if (begin == std::string_view::npos) return std::string_view();
+      const auto rest = info.substr(begin + name.size());
+      return rest.substr(0, rest.find('\r'));
+    };
+    const auto policy = value("\nmaxmemory_policy:");
+    if (policy.empty() || policy == "noeviction" || value("\nmaxmemory:") == "0") return;
+    log_warning(
+        "redis evicts keys when its memory is full; those of an index are then found missing by verification only",
+        {{"redis", redis.where()}, {"maxmemory_policy", policy}});
+  }
+
+  State enter(RedisConnection& redis) {
+    auto call = function_call("open", {});
+    const std::string identity = random_identity();
+    for (const std::string_view argument : {std::string_view(owner_), std::string_view(identity),
+                                            std::string_view(token_), std::string_view(generation_), name_of(shape_)})
+      call.add(argument);
+    const auto reply = redis.ask(call);
+    return {.identity = std::string(text_of(*reply->element[0])),
+            .version = std::string(text_of(*reply->element[1])),
+            .shape = known_shape(text_of(*reply->element[2]))};
+  }
+
+  // Begins FCALL with keys; the function's arguments are to be added.
+  RedisArguments function_call(std::string_view name, std::span<const std::string_view> targets) const {
+    RedisArguments call{"FCALL",
+                        fmt::format("{}_{}", redis_library, name),
+                        std::to_string(3 + targets.size()),
+                        documents_,
+                        tombstones_,
+                        checkpoint_};
+    for (const auto target : targets) call.add(target);
+    return call;
+  }
+
+  // Sends what make() makes until that is nothing, never more than may be under way; take() gets each answer.
+  void pipeline(const std::function<std::optional<RedisArguments>()>& make,
+                const std::function<void(const redisReply&)>& take) {
+    with_connection([&](RedisConnection& redis) {
+      const int in_flight_max = std::max(settings_.in_flight_max, 1);
+      int in_flight = 0;
+      for (bool more = true; more || in_flight > 0;) {
+        if (more && in_flight < in_flight_max) {
+          const auto call = make();
+          more = call.has_value();
+          if (more) redis.put(*call);
+          if (more) ++in_flight;
+        } else {
+          take(*redis.receive_checked());
+          --in_flight;
+        }
+      }
+    });
+  }
+
+  // From documents[next] on as many as may be in one call; moves `next` behind them. `places` are those that are in it.
+  RedisArguments make_batch(std::span<const Document> documents, IndexVersion version, std::size_t& next,
+                            std::vector<std::size_t>& places, std::vector<RefusedDocument>& refused) const {
+    std::vector<std::string_view> targets;
+    RedisArguments contents;
+    for (std::size_t bytes = 0; next < documents.size() && places.size() < batch_documents_max; ++next) {
+      const auto& document = documents[next];
+      bytes += document.key.size() + document.target.size() + document.member.size() +
+               document.content.value_or(std::string_view()).size() + document_overhead_bytes;
+      if (bytes > settings_.bulk_bytes_max && !places.empty()) break;
+      if (const auto reason = add_document(shape_, document, contents)) {
+        refused.push_back({next, *reason});
+        continue;
+      }
+      targets.push_back(document.target);
+      places.push_back(next);
+    }
+    auto call = function_call("write", targets);
+    call.add(identity_);
+    call.add(token_);
+    call.add(fmt::format("{}{:016x}", generation_, version));
+    call.add(name_of(shape_));
+    call.add(ttl_);
+    call.add(contents);
+    return call;
+  }
+
+  RedisArguments make_read(std::span<const Document> expected, std::size_t& next) const {
+    std::vector<std::string_view> targets;
+    RedisArguments members;
+    std::size_t limit = 0;
+    for (; next < expected.size() && targets.size() < inspect_documents_max; ++next) {
+      const auto& document = expected[next];
+      const auto larger = std::max(limit, read_limit(shape_, document));
+      if (larger * (targets.size() + 1) > inspect_bytes_max && !targets.empty()) break;
+      limit = larger;
+      targets.push_back(document.target);
+      members.add(document.member);
+    }
+    auto call = function_call("read", targets);
+    call.add(name_of(shape_));
+    call.add(std::to_string(limit));
+    call.add(members);
+    return call;
+  }
+
+  FoundDocument found_document(const redisReply& reply, const Document& expected) const {
+    const auto entry = text_of(*reply.element[0]);
+    auto found = compare(shape_, expected, text_of(*reply.element[1]), *reply.element[2]);
+    found.foreign = found.present && (entry.size() <= version_digits || entry[version_digits] != live);
+    found.version = version_of(entry);
+    return found;
+  }
+
+  // Of a version or what begins with one; nullopt for another generation's, or none.
+  std::optional<IndexVersion> version_of(std::string_view text) const {
+    if (text.size() < version_digits || !text.starts_with(generation_)) return std::nullopt;
+    IndexVersion version = 0;
+    std::from_chars(text.data() + generation_digits, text.data() + version_digits, version, 16);
+    return version;
+  }
+
+  RedisShape known_shape(std::string_view name) const {
+    const auto shape = parse_redis_shape(name);
+    if (!shape)
+      throw IndexError(Kind::refused, fmt::format("the key \"{}\" in Redis is none of an index", checkpoint_),
+                       "delete it, or give the index another name with the option index");
+    return *shape;
+  }
+
+  HeldPage read_page(RedisConnection& redis, std::string_view cursor, RedisShape shape) const {
+    const auto reply = redis.ask({"HSCAN", documents_, cursor, "COUNT", scan_documents});
+    HeldPage page;
+    page.next = text_of(*reply->element[0]);
+    if (page.next == scan_end) page.next.clear();
+    const auto& entries = *reply->element[1];
+    for (std::size_t i = 0; i + 1 < entries.elements; i += 2) {
+      const auto entry = text_of(*entries.element[i + 1]);
+      if (entry.size() <= version_digits || entry[version_digits] != live) continue;
+      page.documents.push_back(held_document(shape, text_of(*entries.element[i]), entry.substr(version_digits + 1)));
+    }
+    return page;
+  }
+
+  // Page by page, so that Redis is never busy for long.
+  void remove_everything(RedisConnection& redis, RedisShape shape) const {
+    std::string cursor(scan_end);
+    do {
+      const auto page = read_page(redis, cursor, shape);
+      std::vector<std::string_view> targets;
+      for (const auto& document : page.documents) targets.push_back(document.target);
+      auto call = function_call("clear", targets);
+      call.add(owner_);
+      call.add(name_of(shape));
+      for (const auto& document : page.documents) call.add(document.member);
+      redis.ask(call);
+      cursor = page.next;
+    } while (!cursor.empty());
+    auto call = function_call("forget", {});
+    call.add(owner_);
+    redis.ask(call);
+  }
+
+  const IndexSettings settings_;
+  std::vector<RedisAddress> addresses_;
+  const std::string owner_;
+  const RedisShape shape_;
+  const std::string ttl_;                            // empty: for good
+  std::string documents_, tombstones_, checkpoint_;  // the index's own keys
+  std::string generation_, token_;                   // as Redis compares them
+  std::string identity_;                             // of the index that was opened
+  const Stop& stop_;
+  bool warned_ = false;
+  std::unique_ptr<RedisConnection> connection_;
+};
+
+}  // namespace
+
+std::unique_ptr<ExternalIndex> make_redis_index(const IndexSettings& settings, IndexDefinition definition,
+                                                const Stop& stop) {
+  return std::make_unique<RedisIndex>(settings, std::move(definition), stop);
+}
+
+}  // namespace anabranch

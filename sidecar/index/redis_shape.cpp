@@ -1,0 +1,165 @@
+#include "sidecar/index/redis_shape.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace anabranch {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array<std::string_view, 4> names = {"json", "hash", "sorted_set", "set"};  // in the order of RedisShape
+
+constexpr std::size_t fields_max = 1'664;  // columns of a row in PostgreSQL
+constexpr std::size_t actual_bytes_max = 10'000;
+constexpr std::size_t escape_bytes_max = 6;  // of one byte as JSON: \u0000
+
+// As JSON of at most actual_bytes_max; of what is longer the beginning.
+std::string shown(std::string_view text) {
+  if (text.size() <= actual_bytes_max && json::accept(text)) return std::string(text);
+  const std::string beginning(text.substr(0, actual_bytes_max / escape_bytes_max - 1));
+  return json(beginning).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::optional<double> parse_score(std::string_view text) {
+  double score = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), score);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return score;
+}
+
+// nullopt: it is no object of strings.
+std::optional<std::map<std::string, std::string>> parse_fields(std::string_view content) {
+  const auto parsed = json::parse(content, nullptr, false);
+  if (!parsed.is_object()) return std::nullopt;
+  std::map<std::string, std::string> fields;
+  for (const auto& [name, value] : parsed.items()) {
+    if (!value.is_string()) return std::nullopt;
+    fields.emplace(name, value.get_ref<const std::string&>());
+  }
+  return fields;
+}
+
+void compare_string(const Document& expected, const redisReply& value, FoundDocument& found) {
+  found.equal = value.type == REDIS_REPLY_STRING && text_of(value) == expected.content;
+  found.actual = shown(text_of(value));
+}
+
+void compare_hash(const Document& expected, const redisReply& value, FoundDocument& found) {
+  const auto wanted = expected.content ? parse_fields(*expected.content) : std::nullopt;
+  // Redis keeps no hash without fields: this one is as it should be.
+  if (!found.present && wanted && wanted->empty()) found.present = found.equal = true;
+  if (value.type != REDIS_REPLY_ARRAY) return;
+  std::map<std::string, std::string> fields;
+  for (std::size_t i = 0; i + 1 < value.elements; i += 2)
+    fields.emplace(text_of(*value.element[i]), text_of(*value.element[i + 1]));
+  found.equal = wanted == fields;
+  found.actual = shown(json(fields).dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+void compare_score(const Document& expected, const redisReply& value, FoundDocument& found) {
+  const auto score = parse_score(text_of(value));
+  found.present = value.type == REDIS_REPLY_STRING;
+  found.equal = found.present && expected.content && score && score == parse_score(*expected.content);
+  if (found.present) found.actual = shown(text_of(value));
+}
+
+}  // namespace
+
+std::optional<RedisShape> parse_redis_shape(std::string_view name) {
+  const auto* const found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<RedisShape>(found - names.begin());
+}
+
+std::string_view name_of(RedisShape shape) {
+  return names.at(static_cast<std::size_t>(shape));
+}
+
+std::size_t read_limit(RedisShape shape, const Document& expected) {
+  if (shape == RedisShape::hash) return fields_max;
+  // One more than is expected, so that what is longer is not taken for equal.
+  return std::max(expected.content ? expected.content->size() : 0, actual_bytes_max) + 1;
+}
+
+std::optional<std::string> add_document(RedisShape shape, const Document& document, RedisArguments& arguments) {
+  if (document.target.empty()) return "its key in Redis is empty";
+  const auto add = [&](std::string_view size) {
+    arguments.add(document.member);
+    arguments.add(document.key);
+    arguments.add(size);
+  };
+  if (!document.content) {
+    add("-");
+    return std::nullopt;
+  }
+  switch (shape) {
+    case RedisShape::set:
+      add("0");
+      break;
+    case RedisShape::json:
+    case RedisShape::sorted_set:
+      add("1");
+      arguments.add(*document.content);
+      break;
+    case RedisShape::hash: {
+      const auto fields = parse_fields(*document.content);
+      if (!fields) return "its contents are no JSON object of strings";
+      if (fields->size() > fields_max) return fmt::format("it has more than {} columns", fields_max);
+      add(std::to_string(2 * fields->size()));
+      for (const auto& [name, value] : *fields) {
+        arguments.add(name);
+        arguments.add(value);
+      }
+      break;
+    }
+  }
+  return std::nullopt;
+}
+
+FoundDocument compare(RedisShape shape, const Document& expected, std::string_view type, const redisReply& value) {
+  FoundDocument found;
+  found.present = type != "none";
+  switch (shape) {
+    case RedisShape::json:
+      compare_string(expected, value, found);
+      break;
+    case RedisShape::hash:
+      compare_hash(expected, value, found);
+      break;
+    case RedisShape::sorted_set:
+      compare_score(expected, value, found);
+      break;
+    case RedisShape::set:
+      found.present = value.type == REDIS_REPLY_INTEGER && value.integer == 1;
+      found.equal = found.present;
+      break;
+  }
+  if (!expected.content) found.equal = !found.present;
+  return found;
+}
+
+HeldDocument held_document(RedisShape shape, std::string_view identity, std::string_view key) {
+  HeldDocument held{.key = std::string(key), .id = {}, .target = std::string(identity), .member = {}};
+  if (shape == RedisShape::set || shape == RedisShape::sorted_set) {
+    std::size_t size = 0;
+    const auto [end, error] = std::from_chars(identity.data(), identity.data() + identity.size(), size);
+    const auto rest = identity.substr(std::min<std::size_t>(end - identity.data() + 1, identity.size()));
+    if (error != std::errc() || size > rest.size())
+      throw IndexError(IndexError::Kind::refused, "what Redis keeps about the index has been written by somebody else",
+                       "delete the index and create it again");
+    held.target = rest.substr(0, size);
+    held.member = rest.substr(size);
+    held.id = held.target + "\n" + held.member;
+  } else {
+    held.id = held.target;
+  }
+  return held;
+}
+
+}  // namespace anabranch

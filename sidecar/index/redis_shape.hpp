@@ -1,0 +1,39 @@
+// The ways in which a document may lie in Redis, and what each makes of its contents.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "sidecar/index/index.hpp"
+#include "sidecar/index/redis_connection.hpp"
+
+namespace anabranch {
+
+enum class RedisShape {
+  json,        // a string
+  hash,        // a hash: of each column that is not NULL a field
+  sorted_set,  // a member of a sorted set, with a score
+  set          // a member of a set
+};
+
+// By the names that the option "shape" has, which the functions in Redis know too.
+std::optional<RedisShape> parse_redis_shape(std::string_view name);
+std::string_view name_of(RedisShape shape);
+
+// A number of bytes, or for shape "hash" of fields, that the function "read" needs as its limit to let this document be
+// compared.
+std::size_t read_limit(RedisShape shape, const Document& expected);
+
+// Adds what the function "write" takes of a document behind its target. Returns why, and adds nothing, where no Redis
+// would take it.
+std::optional<std::string> add_document(RedisShape shape, const Document& document, RedisArguments& arguments);
+
+// What the function "read" has found at the document's target, `type` and `value`, against what is expected. Fills in
+// present, equal and actual.
+FoundDocument compare(RedisShape shape, const Document& expected, std::string_view type, const redisReply& value);
+
+// A document by its identity, as the functions make it. Throws IndexError (refused) for what is none.
+HeldDocument held_document(RedisShape shape, std::string_view identity, std::string_view key);
+
+}  // namespace anabranch
