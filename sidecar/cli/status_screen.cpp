@@ -146,7 +146,7 @@ std::string copy_lines(const std::vector<CopyStatus>& copies) {
 std::string doing(const IndexStatus& index) {
   if (index.severity == Severity::critical) return "see below";
   if (index.state == "filling" || index.state == "rebuilding")
-    return fmt::format("{} of ~{} documents", format_count(index.swept), format_count(index.documents_all));
+    return fmt::format("{} of ~{}", format_count(index.swept), format_count(index.documents_all));
   return index.severity != Severity::ok ? "see below" : "";
 }
 

@@ -26,7 +26,8 @@ constexpr milliseconds retry_delay_min = 100ms, retry_delay_max = 5s;
 constexpr milliseconds refused_delay = 10s;   // where somebody has to do something first
 constexpr milliseconds tell_interval = 1min;  // between lines in the log about the same problem
 constexpr int64_t pending_max = 20'000'000;   // keys that wait; beyond, the index is filled anew
-constexpr std::size_t indexes_max = 64;       // each is a thread and a session
+constexpr const char* undefined_table = "42P01";
+constexpr std::size_t indexes_max = 64;  // each is a thread and a session
 
 ConnectOptions delivery_options(const RunSettings& settings, const char* name, const Stop& stop) {
   ConnectOptions options = home_options(settings);
@@ -97,6 +98,7 @@ void Deliveries::Worker::run() {
         of_.fenced_ = true;
         break;
       }
+      if (error.sqlstate() == undefined_table) break;  // it is being dropped
       // Whose turn it was is told by the server's locks: whatever was under way is not to go on.
       if (what == Verdict::reconnect || error.connection_lost() || !connection_ || !connection_->usable()) {
         delivery_.reset();
@@ -176,8 +178,13 @@ void Deliveries::Worker::tell(const std::string& problem, const std::string& rem
 void Deliveries::Worker::trim(Connection& connection) {
   if (Clock::now() < trimmed_ + trim_interval) return;
   trimmed_ = Clock::now();
-  connection.exec("SELECT anabranch.trim_pending($1::oid, $2::bigint, $3::bigint)",
-                  Parameters().integer(copy_.oid).integer(static_cast<int64_t>(of_.token_.token)).integer(pending_max));
+  const Result trimmed = connection.exec("SELECT anabranch.trim_pending($1::oid, $2::bigint, $3::bigint, $4::bigint)",
+                                         Parameters()
+                                             .integer(copy_.oid)
+                                             .integer(static_cast<int64_t>(of_.token_.token))
+                                             .integer(trimmed_to_)
+                                             .integer(pending_max));
+  if (!trimmed.null(0, 0)) trimmed_to_ = trimmed.integer(0, 0);
 }
 
 Deliveries::Deliveries(const RunSettings& settings, const SourceToken& token)

@@ -9,6 +9,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   FROM anabranch.external_index AS x
   JOIN anabranch.definition AS d ON d.copy = x.copy
   JOIN anabranch.progress AS p ON p.copy = d.copy
+  JOIN anabranch.index_progress AS i ON i.copy = d.copy
   ORDER BY d.id
 $$;
 COMMENT ON FUNCTION anabranch.indexes_to_deliver() IS 'every index, for the sidecar';
@@ -312,7 +313,7 @@ COMMENT ON FUNCTION anabranch.record_index_comparison(bigint, pg_catalog.pg_lsn,
 
 CREATE VIEW anabranch.indexes AS
 SELECT x.copy AS index, x.engine, x.key, x.options,
-       CASE WHEN p.state <> 'live' THEN p.state WHEN i.identity IS NULL THEN 'waiting' WHEN i.filled < x.generation AND i.filled = 0 THEN 'filling'
+       CASE WHEN p.copy IS NULL OR i.copy IS NULL THEN 'unbound' WHEN p.state <> 'live' THEN p.state WHEN i.identity IS NULL THEN 'waiting' WHEN i.filled < x.generation AND i.filled = 0 THEN 'filling'
             WHEN i.filled < x.generation THEN 'rebuilding' ELSE 'live' END AS state,
        i.lsn, i.as_of AS current_as_of, pg_catalog.pg_wal_lsn_diff(here.lsn, i.lsn)::bigint AS lag_bytes,
        i.documents, i.swept, c.reltuples::bigint AS rows_estimated,

@@ -183,6 +183,18 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.follow_swap(oid, oid, oid) IS 'when a twin has taken the place of an index''s copy: its changes are noted from now on';
 
+-- A database that was restored from a dump is another one than that whose index its engine has.
+CREATE FUNCTION anabranch.bind_index(copy oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM anabranch.external_index AS x WHERE x.copy = $1) AND NOT EXISTS (SELECT FROM anabranch.index_progress AS p WHERE p.copy = $1) THEN
+    UPDATE anabranch.external_index AS x SET owner = gen_random_uuid() WHERE x.copy = $1;
+    INSERT INTO anabranch.index_progress VALUES ($1);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.bind_index(oid) IS 'begins an index anew of which nothing is known, as after a restore';
+
 CREATE FUNCTION anabranch.forget_index(copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -268,6 +280,10 @@ BEGIN
   IF unknown IS NOT NULL THEN
     RAISE EXCEPTION 'option "%" is of the wrong type', unknown
       USING ERRCODE = 'invalid_parameter_value', HINT = 'mapping and settings are objects, ttl is a number of seconds, and the others are strings.';
+  END IF;
+  IF $4 ? 'ttl' AND shape NOT IN ('json', 'hash') THEN
+    RAISE EXCEPTION 'shape "%" and option ttl do not go together', shape
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Strings and hashes can go by themselves; a member of a set cannot.';
   END IF;
   IF ($4 ->> 'ttl')::numeric NOT BETWEEN 1 AND 2147483647 THEN
     RAISE EXCEPTION 'ttl % is out of range', $4 ->> 'ttl' USING ERRCODE = 'invalid_parameter_value', HINT = 'It is a number of seconds, from 1 on.';

@@ -1,6 +1,6 @@
 \set ECHO none
 \i test/fixture/start.sql
-SELECT plan(37);
+SELECT plan(38);
 CREATE ROLE operator IN ROLE anabranch_operator;
 CREATE ROLE stranger;
 GRANT CREATE ON SCHEMA public TO operator;
@@ -36,6 +36,7 @@ FROM (VALUES
   ('{"colour": "red"}', 'option "colour" is unknown'),
   ('{"mapping": 1}', 'option "mapping" is of the wrong type'),
   ('{"ttl": 0}', 'ttl 0 is out of range'),
+  ('{"shape": "set", "member": "id", "ttl": 9}', 'shape "set" and option ttl do not go together'),
   ('{"shape": "set"}', 'shape "set" and option member do not go together'),
   ('{"shape": "sorted_set", "member": "id"}', 'shape "sorted_set" and option score do not go together'),
   ('{"shape": "sorted_set", "member": "id", "score": "nothing"}', 'column "nothing" of option score does not exist'),

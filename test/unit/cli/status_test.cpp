@@ -221,7 +221,7 @@ TEST(StatusScreen, IndexesStandBelowCopies) {
   ill.lag_bytes = 3 << 20;
   facts.indexes = {filling, ill};
   const auto screen = status_screen(facts, std::nullopt, {});
-  EXPECT_THAT(screen, HasSubstr("1,200 of ~5,000 documents"));
+  EXPECT_THAT(screen, HasSubstr("1,200 of ~5,000"));
   EXPECT_THAT(screen, HasSubstr("see below"));
   EXPECT_LT(screen.find("public.user_activity"), screen.find("public.user_info"));
   const auto json = nlohmann::json::parse(status_json(facts, std::nullopt, {}));
