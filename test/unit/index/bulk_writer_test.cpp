@@ -121,6 +121,14 @@ TEST_F(BulkWriterTest, LessIsSentWhenTheEngineAsksForIt) {
   for (std::size_t i = 1; i < requests.size(); ++i) EXPECT_LE(body_bytes(requests[i]), settings.bulk_bytes_max);
 }
 
+TEST_F(BulkWriterTest, AllRequestsThatMayBeInFlightHaveWork) {
+  HttpStub stub({opensearch_root, bulk_answer({200, 200}), bulk_answer({200, 200})});
+  auto settings = settings_for(stub);
+  settings.in_flight_max = 2;
+  EXPECT_THAT(write(settings, Documents(4, 50'000)), IsEmpty());
+  ASSERT_EQ(stub.requests().size(), 3U);
+}
+
 TEST_F(BulkWriterTest, PatienceEnds) {
   HttpStub stub({opensearch_root, bulk_answer({429}), bulk_answer({429}), bulk_answer({503}), bulk_answer({429}),
                  HttpStub::answer(503, "no"), bulk_answer({429})});
