@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154,SC2034  # program, private, log and options are run.sh's; sidecar is for it
+# shellcheck shell=bash disable=SC2154,SC2034  # program, private, log, options and began are run.sh's; sidecar is for it
 # What demo/run.sh is told with: headings, SQL that is shown before it runs, progress, load. Sourced.
 
 if [ -t 1 ]; then bold=$'\e[1m' blue=$'\e[34m' plain=$'\e[0m' again=$'\r\e[K'; else bold='' blue='' plain='' again=''; fi
@@ -49,6 +49,21 @@ watch_fill() { # COPY...
     sleep 0.4
   done
   printf '%s  %s live after %d s\n' "$again" "$*" $((SECONDS - began))
+}
+
+# Until every copy, and every index, has what is committed now.
+wait_for_all() { query "SELECT anabranch.wait_for(copy, timeout => '120 s') FROM anabranch.definition" > /dev/null; }
+
+# The same after a start (began, in ms), while server and sidecar may be finding each other.
+wait_level() {
+  for _ in $(seq 60); do
+    if wait_for_all 2> /dev/null; then
+      note "Level with everything committed $(($(date +%s%3N) - began)) ms after that start."
+      return
+    fi
+    sleep 0.5
+  done
+  wait_for_all
 }
 
 # pgbench in the background, at a given rate, coming back when the server throws it out; `stop_load` ends it.

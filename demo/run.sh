@@ -144,7 +144,7 @@ after=$(rate_of demo/social_load.sql 6)
 awk -v a="$before" -v b="$after" 'BEGIN { printf "  without a copy  %6d transactions/s\n  with three      %6d transactions/s   (%.2f), all on this one machine\n", a, b, b / a }'
 sql "SELECT copy, state, lag_bytes FROM anabranch.copies;"
 began=$(date +%s%3N)
-query "SELECT anabranch.wait_for(copy, timeout => '120 s') FROM anabranch.definition" > /dev/null
+wait_for_all
 note "Level with everything committed $(($(date +%s%3N) - began)) ms later."
 
 # --- Indexes outside the database ------------------------------------------------------------------------------------
@@ -166,8 +166,7 @@ sleep 1.5
 note "It is gone, writes go on. anabranch run, again:"
 began=$(date +%s%3N)
 start_sidecar
-query "SELECT anabranch.wait_for('user_activity', timeout => '60 s')" > /dev/null
-note "Level with everything committed $(($(date +%s%3N) - began)) ms after the start."
+wait_level
 sleep 1
 note ""
 note "    kill -9 $(head -n 1 "$private/demo/data/postmaster.pid") ...  # PostgreSQL, every process of it"
@@ -176,8 +175,7 @@ sleep 0.5
 began=$(date +%s%3N)
 cluster_start "$private/demo"
 note "PostgreSQL is up again after $(($(date +%s%3N) - began)) ms of recovery; the sidecar finds its way back by itself."
-for _ in $(seq 60); do query "SELECT anabranch.wait_for('user_activity', timeout => '60 s')" > /dev/null 2>&1 && break; sleep 0.5; done
-note "Level with everything committed $(($(date +%s%3N) - began)) ms after that start."
+wait_level
 if [ "$log" = kafka ]; then
   sleep 1
   note ""
@@ -187,8 +185,17 @@ if [ "$log" = kafka ]; then
   began=$(date +%s%3N)
   scripts/kafka.sh start "$private/kafka" > /dev/null
   note "The broker is up again after $(($(date +%s%3N) - began)) ms; the sidecar has waited for it."
-  for _ in $(seq 60); do query "SELECT anabranch.wait_for('user_activity', timeout => '60 s')" > /dev/null 2>&1 && break; sleep 0.5; done
-  note "Level with everything committed $(($(date +%s%3N) - began)) ms after that start."
+  wait_level
+fi
+if [ -n "$redis" ]; then
+  sleep 1
+  note ""
+  note "    kill -9 $(cat "$private/redis/pid")      # Redis"
+  scripts/redis.sh kill "$private/redis"
+  sleep 1
+  began=$(date +%s%3N)
+  scripts/redis.sh start "$private/redis" > /dev/null
+  wait_level
 fi
 sleep 1
 
@@ -202,7 +209,7 @@ fi
 
 part "Writers stop. Is every row right? Each copy against its definition, computed by PostgreSQL"
 stop_load
-query "SELECT anabranch.wait_for(copy, timeout => '60 s') FROM anabranch.definition" > /dev/null
+wait_for_all
 total=0
 for copy in user_activity package_facts section_sizes; do
   definition=$(query "SELECT query FROM anabranch.copies WHERE copy = '$copy'::regclass")
