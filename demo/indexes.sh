@@ -103,35 +103,32 @@ read_indexes() {
   fi
 }
 
-# What somebody writes into them, past Anabranch, is found by verify and mended by repair.
+# As somebody might who does not know that they are kept.
 damage_indexes() {
-  local run runs=()
-  if [ -n "$redis" ]; then
-    ask_redis HSET user:20001 followers 1000000
-    verify_index user_info
-  fi
+  note "First, somebody writes into the indexes by hand:"
+  [ -z "$redis" ] || ask_redis HSET user:20001 followers 1000000
   if [ -n "$opensearch" ]; then
-    show "curl -H 'Content-Type: application/json' $opensearch/package_search/_update/bash -d '{\"doc\": {\"description\": \"a shell\"}}'"
-    curl -sS -H 'Content-Type: application/json' "$opensearch/package_search/_update/bash" -d '{"doc": {"description": "a shell"}}' > "$private/answer"
-    verify_index package_search
+    local document='{"doc": {"description": "a shell"}}'
+    show "curl -H 'Content-Type: application/json' $opensearch/package_search/_update/bash -d '$document'"
+    curl -sS -H 'Content-Type: application/json' "$opensearch/package_search/_update/bash" -d "$document" | sed 's/^/  /; s/$/\n/'
   fi
-  sql "SELECT d.run, d.class, d.key, field, d.expected ->> field AS expected, d.actual ->> field AS actual
+  note ""
+}
+
+# What verify has found to differ in them, mended.
+mend_indexes() {
+  local run
+  note ""
+  note "The copies are right; what was written into the indexes by hand has been found, and is put right:"
+  sql "SELECT d.run, d.copy, d.class, d.key, field, d.expected ->> field AS expected, d.actual ->> field AS actual
 FROM anabranch.differences AS d, jsonb_object_keys(d.expected) AS field
 WHERE d.held_by = 'index' AND d.expected ->> field IS DISTINCT FROM d.actual ->> field;"
-  for run in "${runs[@]}"; do
+  for run in $(query "SELECT DISTINCT run FROM anabranch.differences ORDER BY run"); do
     show "SELECT anabranch.repair($run);"
     end_of_run "$(query "SELECT anabranch.repair($run)")"
   done
-  [ -z "$redis" ] || ask_redis HGETALL user:20001
+  [ -z "$redis" ] || ask_redis HMGET user:20001 followers
   [ -z "$opensearch" ] || search otter
-}
-
-verify_index() { # INDEX
-  local run
-  show "SELECT anabranch.verify('$1', mode => 'index');"
-  run=$(query "SELECT anabranch.verify('$1', mode => 'index')")
-  runs+=("$run")
-  end_of_run "$run"
 }
 
 # Waits for the end of a verification; shows its verdict.

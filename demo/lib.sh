@@ -73,7 +73,7 @@ start_load() { # TRANSACTIONS_PER_SECOND SCRIPT...
   shift
   for script in "$@"; do files+=(-f "$script"); done
   set -m
-  (while :; do pgbench -n -c 2 -R "$rate" -T 3600 "${files[@]}" > /dev/null 2>&1; sleep 0.1; done) &
+  (while :; do pgbench -n -c 2 -R "$rate" -T 3600 "${files[@]}" > /dev/null 2>&1 || sleep 0.1; done) &
   load=$!
   set +m
 }

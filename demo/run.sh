@@ -200,12 +200,14 @@ fi
 sleep 1
 
 part "Is every row right? Proved while writes go on: the sources' rows, less what the copy does not have yet"
-run "$program" "${options[@]}" verify --wait --duty 1
-
+differing=0 damaged=0
 if [ -n "$redis$opensearch" ]; then
-  part "Is what somebody has written into an index found, and mended?"
   damage_indexes
+  damaged=1
 fi
+run "$program" "${options[@]}" verify --wait --duty 1 || differing=$?
+[ "$differing" = "$damaged" ] || exit 1
+[ "$damaged" = 0 ] || mend_indexes
 
 part "Writers stop. Is every row right? Each copy against its definition, computed by PostgreSQL"
 stop_load
