@@ -74,7 +74,8 @@ class Deliveries::Worker {
   std::unique_ptr<Delivery> delivery_;
   uint64_t seen_ = 0;  // of Deliveries::applied_
   Clock::time_point trimmed_{}, looked_at_engine_{}, told_at_{};
-  std::string told_;  // the problem that was logged last
+  std::string told_;        // the problem that was logged last
+  int64_t trimmed_to_ = 0;  // pending keys up to here are deleted
   std::atomic<bool> ended_{false};
   std::thread thread_;
 };

@@ -33,6 +33,7 @@ CREATE TABLE anabranch.index_progress (
   filled        int NOT NULL DEFAULT 0,
   swept_to      jsonb,
   swept         bigint NOT NULL DEFAULT 0,
+  frozen        boolean NOT NULL DEFAULT false,
   lsn           pg_catalog.pg_lsn,
   as_of         timestamptz,
   version       bigint,
@@ -49,6 +50,7 @@ COMMENT ON COLUMN anabranch.index_progress.number IS 'last of the changes in its
 COMMENT ON COLUMN anabranch.index_progress.filled IS 'the generation that readers find, complete; 0: none yet';
 COMMENT ON COLUMN anabranch.index_progress.swept_to IS 'while a generation is filled: the last key that has been sent';
 COMMENT ON COLUMN anabranch.index_progress.swept IS 'while a generation is filled: documents sent';
+COMMENT ON COLUMN anabranch.index_progress.frozen IS 'the generation that readers find stays as it is until the next is complete: it has no place for the documents of now';
 COMMENT ON COLUMN anabranch.index_progress.lsn IS 'readers of the index find everything that was committed up to here';
 COMMENT ON COLUMN anabranch.index_progress.as_of IS 'everything committed before is found';
 COMMENT ON COLUMN anabranch.index_progress.version IS 'highest version of a document that the engine has acknowledged';

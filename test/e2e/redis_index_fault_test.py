@@ -183,14 +183,18 @@ def test_wrong_engines_are_told(rig, make_redis):
     password.write_text("wrong")
     password.chmod(0o600)
     rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text)")
-    use_engines(rig, cache=redis_section(redis, user="default", password_file=str(password)), gone={"kind": "redis", "url": "redis://127.0.0.1:9/0"})
+    path = use_engines(rig, cache=redis_section(redis, user="default", password_file=str(password)), gone={"kind": "redis", "url": "redis://127.0.0.1:9/0"})
     for name, engine in {"refused": "cache", "away": "gone", "unnamed": "nowhere"}.items():
         create_index(rig, name, engine, "SELECT id, name FROM item", ["id"])
     rig.sidecar.start()
     for name in ("refused", "away", "unnamed"):
         rig.wait_until(lambda: all(problem(rig, name)), lambda: f"{name}: a problem with its remedy: {problem(rig, name)}\n{rig.sidecar.log_tail()}")
     assert "section [index.nowhere]" in problem(rig, "unnamed")[0] and "secret" not in rig.sidecar.log()
+    told = rig.command("check", "--config", str(path), check=False).stdout
+    assert "index.cache" in told and "index.gone" in told and "redis 7" not in told, told
+    assert "public.refused" in rig.command("status", "--config", str(path), check=False).stdout
     password.write_text("secret")
+    assert f"redis 7 at {redis.address}" in rig.command("check", "--config", str(path), check=False).stdout
     wait_complete(rig, "refused")
     assert rig.sql_error("SELECT anabranch.create_index('x', 'http://a', 'SELECT id FROM item', '{id}')").pgcode == "22023"
     for options in ('{"shape": "tree"}', '{"shape": "set"}', '{"key": "a:{name}"}', '{"key": "a:{"}', '{"ttl": 0}', '{"colour": 1}', '{"key": "constant"}', '[]'):
