@@ -127,7 +127,7 @@ WHERE d.held_by = 'index' AND d.expected ->> field IS DISTINCT FROM d.actual ->>
     show "SELECT anabranch.repair($run);"
     end_of_run "$(query "SELECT anabranch.repair($run)")"
   done
-  [ -z "$redis" ] || ask_redis HMGET user:20001 followers
+  [ -z "$redis" ] || ask_redis HGETALL user:20001
   [ -z "$opensearch" ] || search otter
 }
 
