@@ -176,7 +176,7 @@ class PGSync:
     def __init__(self, rig, engine, redis):
         programs = subprocess.run([ROOT / "bench" / "peers" / "pgsync.sh", "fetch"], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
         self.rig, self.engine, self.programs = rig, engine, pathlib.Path(programs)
-        self.directory = pathlib.Path(rig.directory, "pgsync")
+        self.directory = pathlib.Path(rig.directory, "pgsync-files")
         self.directory.mkdir()
         (self.directory / "schema.json").write_text(json.dumps([{"database": rig.dbname, "index": "pgsync", "nodes": {
             "table": "item", "schema": "public", "columns": [word.strip() for word in QUERY.removeprefix("SELECT ").partition(" FROM")[0].split(",")]}}]))
