@@ -8,13 +8,16 @@
 #   scripts/opensearch.sh status DIR       "state=running pid=42 url=..."; exit code 0 when it runs, else 3
 #
 # It listens where its runner allows: on 9201 to 9299, at the next free port after the one it had. No security plugin is part of it:
-# whoever reaches the port may do anything. Exit codes: as of scripts/kafka.sh; 69: cannot be had here.
+# whoever reaches the port may do anything. The heap is 384 MB and Java compiles quickly, not well: OPENSEARCH_JAVA_OPTIONS for
+# others. Exit codes: as of scripts/kafka.sh; 69: cannot be had here.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/background.sh
 source "$here/background.sh"
 readonly SERVER=node ADDRESS=url START_SECONDS=180
+# Small and soon there; OPENSEARCH_JAVA_OPTIONS, which come later, win.
+readonly OPENSEARCH_JAVA_DEFAULTS='-Xms256m -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1'
 readonly RUNNER=org.codelibs.opensearch.runner.OpenSearchRunner
 # The runner adds the number of the node, 1, to the port that it is given.
 readonly HTTP_FIRST=9200 HTTP_LAST=9298
@@ -58,7 +61,8 @@ launch() { # DIR JARS
   local base
   base=$(($(cat "$1/port" 2> /dev/null || echo $((HTTP_FIRST + 1 + RANDOM % (HTTP_LAST - HTTP_FIRST - 20)))) - 1))
   : > "$1/log"
-  start_process "$1/pid" "$1/log" java -Xms256m -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$2/*" \
+  # shellcheck disable=SC2086  # options are words
+  start_process "$1/pid" "$1/log" java $OPENSEARCH_JAVA_DEFAULTS ${OPENSEARCH_JAVA_OPTIONS:-} -cp "$2/*" \
     $RUNNER -numOfNode 1 -clusterName anabranch -baseHttpPort "$base" -basePath "$1" -useLogger
 }
 
