@@ -108,7 +108,7 @@ json mapping_of(const IndexDefinition& definition) {
   }
   fields[own_field] = {{"dynamic", "strict"},
                        {"properties",
-                        {{"key", {{"type", "keyword"}}},
+                        {{"key", {{"type", "keyword"}, {"index", false}}},
                          {"digest", {{"type", "keyword"}, {"index", false}}},
                          {"version", {{"type", "long"}}},
                          {"deleted", {{"type", "boolean"}}}}}};
