@@ -150,6 +150,14 @@ void raise_as_own(MemoryContext context) {
   ReThrowError(error);
 }
 
+void run_into(const char* statement, DestReceiver* receiver) {
+  SPIExecuteOptions options = {};
+  options.read_only = true;
+  options.dest = receiver;
+  const int result = SPI_execute_extended(statement, &options);
+  if (result < 0) elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
+}
+
 char* quoted_name(Oid relation) {
   const char* name = get_rel_name(relation);
   if (name == nullptr) ereport(ERROR, (errcode(kStale), errmsg("relation with OID %u of a copy is gone", relation)));

@@ -56,6 +56,9 @@ void as_user(Oid user, Body body) {
   PG_END_TRY();
 }
 
+/// Runs a query under the active snapshot, its rows going to `receiver`. Needs SPI connected by the caller.
+void run_into(const char* statement, DestReceiver* receiver);
+
 /// "schema"."table" of a relation, quoted.
 char* quoted_name(Oid relation);
 

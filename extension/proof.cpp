@@ -61,14 +61,6 @@ bool receive(TupleTableSlot* slot, DestReceiver* receiver) {
 void begin_receiving(DestReceiver*, int, TupleDesc) {}
 void end_receiving(DestReceiver*) {}
 
-void run_into(const char* statement, DestReceiver* receiver) {
-  SPIExecuteOptions options = {};
-  options.read_only = true;
-  options.dest = receiver;
-  const int result = SPI_execute_extended(statement, &options);
-  if (result < 0) elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
-}
-
 Differences differences_for(ReturnSetInfo* result, int64 kept_max) {
   return {{receive, begin_receiving, end_receiving, end_receiving, DestTuplestore},
           result->setResult,

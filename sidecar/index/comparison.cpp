@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <memory>
 #include <set>
-#include <unordered_map>
 
 #include "sidecar/failpoint.hpp"
 #include "sidecar/index/delivery.hpp"
@@ -156,21 +155,11 @@ void Comparing::compare_copy() {
 void Comparing::compare_held() {
   for (std::string after;;) {
     const HeldPage page = index_->scan(after);
-    std::string keys = "[";
-    for (const HeldDocument& held : page.documents)
-      if (!held.key.empty()) keys += (keys.size() > 1 ? "," : "") + held.key;
     {
       std::set<std::string, std::less<>> contested;
       const auto turn = take_turn(contested);
-      const DocumentBatch expected = turn->keyed(keys + "]");
-      std::unordered_map<std::string_view, const Document*> by_key;
-      for (const Document& document : expected.documents()) by_key.emplace(document.key, &document);
-      std::vector<Document> extra;
-      for (const HeldDocument& held : page.documents) {
-        const auto known = by_key.find(held.key);
-        if (known != by_key.end() && is_of(held, *known->second)) continue;
-        extra.push_back({held.key, held.id, held.target, held.member, std::nullopt, {}});
-      }
+      const DocumentBatch expected = turn->keyed(keys_of(page));
+      const std::vector<Document> extra = extra_documents(page, expected);
       std::vector<Suspect> suspects;
       const std::vector<FoundDocument> found = index_->inspect(extra);
       for (std::size_t place = 0; place < extra.size(); ++place) {

@@ -1,7 +1,6 @@
 #include "sidecar/index/delivery.hpp"
 
 #include <algorithm>
-#include <unordered_map>
 
 #include "sidecar/failpoint.hpp"
 #include "sidecar/logging.hpp"
@@ -264,18 +263,8 @@ bool Delivery::sweep(Turn& turn, Sending& sending, Delivered& delivered) {
 bool Delivery::remove_extra(Turn& turn, Sending& sending) {
   while (true) {
     const HeldPage page = index_->scan(extra_after_);
-    std::string keys = "[";
-    for (const HeldDocument& held : page.documents)
-      if (!held.key.empty()) keys += (keys.size() > 1 ? "," : "") + held.key;
-    const DocumentBatch expected = turn.keyed(keys + "]");
-    std::unordered_map<std::string_view, const Document*> by_key;
-    for (const Document& document : expected.documents()) by_key.emplace(document.key, &document);
-    std::vector<Document> extra;
-    for (const HeldDocument& held : page.documents) {
-      const auto found = by_key.find(held.key);
-      if (found != by_key.end() && is_of(held, *found->second)) continue;
-      extra.push_back({held.key, held.id, held.target, held.member, std::nullopt, {}});
-    }
+    const DocumentBatch expected = turn.keyed(keys_of(page));
+    const std::vector<Document> extra = extra_documents(page, expected);
     if (!extra.empty()) {
       index_->write(extra, sending.version);
       sending.documents += static_cast<int64_t>(extra.size());

@@ -1,11 +1,19 @@
 #include "sidecar/index/document_batch.hpp"
 
+#include <unordered_map>
 #include <unordered_set>
 
 namespace anabranch {
 namespace {
 
 enum Column : std::size_t { at_key, at_id, at_target, at_member, at_content, at_digest, at_rows };
+
+// Whether the copy has what the index holds, in the place where it holds it. A cache knows it by its own key.
+bool is_of(const HeldDocument& held, const Document& document) {
+  if (!document.content) return false;
+  return held.target.empty() ? held.id == document.id
+                             : held.target == document.target && held.member == document.member;
+}
 
 }  // namespace
 
@@ -40,10 +48,23 @@ std::string DocumentBatch::last_key() const {
   return rows_.rows() == 0 ? std::string() : std::string(rows_.text(rows_.rows() - 1, at_key));
 }
 
-bool is_of(const HeldDocument& held, const Document& document) {
-  if (!document.content) return false;
-  return held.target.empty() ? held.id == document.id
-                             : held.target == document.target && held.member == document.member;
+std::string keys_of(const HeldPage& page) {
+  std::string keys = "[";
+  for (const HeldDocument& held : page.documents)
+    if (!held.key.empty()) keys += (keys.size() > 1 ? "," : "") + held.key;
+  return keys + "]";
+}
+
+std::vector<Document> extra_documents(const HeldPage& page, const DocumentBatch& expected) {
+  std::unordered_map<std::string_view, const Document*> by_key;
+  for (const Document& document : expected.documents()) by_key.emplace(document.key, &document);
+  std::vector<Document> extra;
+  for (const HeldDocument& held : page.documents) {
+    const auto found = by_key.find(held.key);
+    if (found != by_key.end() && is_of(held, *found->second)) continue;
+    extra.push_back({held.key, held.id, held.target, held.member, std::nullopt, {}});
+  }
+  return extra;
 }
 
 }  // namespace anabranch

@@ -42,7 +42,11 @@ class DocumentBatch {
   std::vector<std::string> keyless_;
 };
 
-// Whether the copy has what the index holds, in the place where it holds it. A cache knows it by its own key.
-bool is_of(const HeldDocument& held, const Document& document);
+// The keys of a page as a JSON list, to ask the copy for.
+std::string keys_of(const HeldPage& page);
+
+// What of a page the copy does not have, `expected` being what it has of keys_of(page): as documents that are to be
+// gone. They point into `page`.
+std::vector<Document> extra_documents(const HeldPage& page, const DocumentBatch& expected);
 
 }  // namespace anabranch
