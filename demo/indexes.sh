@@ -11,18 +11,18 @@ start_engines() {
   if run_job scripts/redis.sh start "$private/redis" > "$private/redis.address" 2> "$private/redis.err"; then
     redis=$(cat "$private/redis.address")
   else
-    go_on_without redis
+    go_on_without Redis
   fi
   if run_job scripts/opensearch.sh fetch > /dev/null 2> "$private/opensearch.err"; then
     scripts/opensearch.sh start "$private/opensearch" > "$private/opensearch.address" 2> "$private/opensearch.err" < /dev/null &
     starting=$!
   else
-    go_on_without opensearch
+    go_on_without OpenSearch
   fi
 }
 
 go_on_without() { # NAME
-  sed 's/^/  /' "$private/$1.err"
+  sed 's/^/  /' "$private/${1,,}.err"
   note "No $1 can be had here; going on without it."
 }
 
@@ -32,7 +32,7 @@ await_engines() {
   if [ -n "$starting" ] && wait "$starting"; then
     opensearch=$(cat "$private/opensearch.address")
   elif [ -n "$starting" ]; then
-    go_on_without opensearch
+    go_on_without OpenSearch
   fi
   [ -z "$redis" ] || settings+=('[index.cache]' 'kind = "redis"' "url = \"redis://$redis/0\"")
   [ -z "$redis" ] || [ -z "$opensearch" ] || settings+=('')

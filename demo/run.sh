@@ -37,6 +37,8 @@ clean_up() {
   fi
   [ -z "$load" ] || kill -KILL -- "-$load" 2> /dev/null || true
   [ -z "$sidecar" ] || kill -KILL "$sidecar" 2> /dev/null || true
+  # shellcheck disable=SC2086  # a number or nothing each
+  [ -z "$load$sidecar" ] || wait $load $sidecar 2> /dev/null || true  # or the shell tells of them
   remove "$private"
   exit "$status"
 }
