@@ -95,6 +95,7 @@ class Indexes:
         return every(0.02, lambda: self.rig.value("SELECT coalesce(lsn >= %s::pg_lsn, false) FROM anabranch.indexes WHERE index = %s::regclass", (lsn, name)))
 
     def drop(self, name):
+        self.reached(name, self.rig.value("SELECT pg_current_wal_insert_lsn()::text"))
         self.rig.sql("SELECT anabranch.drop_index(%s::regclass)", (name,))
         every(0.05, lambda: self.rig.value("SELECT count(*) = 0 FROM anabranch.dropped_index"))
 
