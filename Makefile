@@ -18,8 +18,8 @@ EXTRA_CLEAN  = tmp_check
 NO_INSTALLCHECK = 1
 .DEFAULT_GOAL := all
 
-# These need no server headers yet; they fetch them. KEEP=1 leaves the demo's server and sidecar running, LOG=slot has it
-# go without Kafka, as it does by itself where Java and Maven cannot be had.
+# These need no server headers yet; they fetch them. KEEP=1 leaves the demo's servers and sidecar running, LOG=slot has it
+# go without Kafka, as it does by itself where Java and Maven cannot be had; then without OpenSearch, too.
 .PHONY: test demo
 test:
 	scripts/install-dependencies.sh test

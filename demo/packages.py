@@ -40,14 +40,15 @@ def index():
 
 
 def parse(text):
-    """{name: (section, installed kB, download bytes)} and {name: names it depends on}; the first version wins."""
+    """{name: (section, installed kB, download bytes, description)} and {name: names it depends on}; the first version wins."""
     packages, edges = {}, {}
     for paragraph in text.split("\n\n"):
-        fields = dict(re.findall(r"^(Package|Section|Installed-Size|Size|Depends|Pre-Depends): (.*)$", paragraph, re.M))
+        fields = dict(re.findall(r"^(Package|Section|Installed-Size|Size|Depends|Pre-Depends|Description)(?:-en)?: (.*)$", paragraph, re.M))
         name = fields.get("Package")
         if not name or name in packages:
             continue
-        packages[name] = (fields.get("Section", "unknown"), fields.get("Installed-Size", r"\N"), fields.get("Size", r"\N"))
+        packages[name] = (fields.get("Section", "unknown"), fields.get("Installed-Size", r"\N"), fields.get("Size", r"\N"),
+                          fields.get("Description", "").replace("\\", r"\\").replace("\t", " "))
         named = ", ".join(fields[key] for key in ("Pre-Depends", "Depends") if key in fields)
         edges[name] = {re.split(r"[ (:|]", clause.strip(), maxsplit=1)[0] for clause in named.split(",") if clause.strip()}
     return packages, edges
@@ -56,7 +57,8 @@ def parse(text):
 def main():
     text, origin = index()
     packages, edges = parse(text)
-    print("COPY package (name, section, installed_kb, download_bytes) FROM stdin;")
+    sys.stdout.reconfigure(encoding="utf-8")
+    print("COPY package (name, section, installed_kb, download_bytes, description) FROM stdin;")
     for name, values in packages.items():
         print(name, *values, sep="\t")
     print("\\.")

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # The demonstration (`make demo`): Debian's package index and a small social network, copies of both kept current while
-# pgbench writes, and kill -9 of everything. It runs on a private copy of the server in a directory of its own, which
-# is removed at the end; with KEEP=1 server and sidecar stay up.
+# pgbench writes, in tables, in Redis and in OpenSearch, and kill -9 of everything. It runs on a private copy of the server
+# in a directory of its own, which is removed at the end; with KEEP=1 all servers and the sidecar stay up.
 #
 # Changes go through a Kafka broker of its own (a quarter of a GB of memory) where one can be had, and otherwise, or with
-# LOG=slot, straight from the replication slot.
+# LOG=slot, straight from the replication slot. OpenSearch takes 0.4 GB; where it or Redis cannot be had it goes on without.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/.."
 source scripts/cluster.sh
 source scripts/job.sh
 source demo/lib.sh
+source demo/indexes.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS
 export PGCLIENTENCODING=UTF8
 program=$PWD/build/anabranch
@@ -25,7 +26,7 @@ clean_up() {
   kill $(jobs -p) 2> /dev/null || true
   if [ "$status" != 0 ]; then
     # Who has stopped it, by a signal, knows why.
-    for file in "$private/build.log" "$private/anabranch.log" "$private/demo/log" "$private/kafka/node-1/log"; do
+    for file in "$private/build.log" "$private/anabranch.log" "$private/demo/log" "$private"/{kafka/node-1,redis,opensearch}/log; do
       [ "$status" -gt 128 ] || [ ! -s "$file" ] || logs+=("$file")
     done
     {
@@ -62,8 +63,9 @@ PGHOST=$(cluster_socket "$private/demo")
 export PGHOST PGPORT=5432 PGUSER=postgres PGDATABASE=demo
 createdb demo
 if [ "$log" = kafka ]; then start_kafka || log=slot; fi
+start_engines
 
-title "1. Tables with rows in them"
+part "Tables with rows in them"
 note "demo/tables.sql makes a social network of 20,000 users; demo/packages.py reads Debian's package index."
 demo/packages.py > "$private/packages.sql" 2> "$private/packages.txt" &
 reading=$!
@@ -72,20 +74,21 @@ wait "$reading"
 run_job psql -X -q -v ON_ERROR_STOP=1 -f "$private/packages.sql"
 note "$(cat "$private/packages.txt")"
 run_job psql -X -q -c "VACUUM ANALYZE" -c "CHECKPOINT"
+await_engines
 note "How fast four writers are before there is any copy (6 s):"
 before=$(rate_of demo/social_load.sql 6)
 note "  $before transactions/s"
 
 # --- The copies ---------------------------------------------------------------------------------------------------
 
-title "2. One extension, one command beside the server"
+part "One extension, one command beside the server"
 sql "CREATE EXTENSION anabranch;"
 run "$program" "${options[@]}" init
 note ""
 note "    anabranch ${options[*]} run      # in the background; its log is $private/anabranch.log"
 start_sidecar
 
-title "3. A profile page's four counts, as one row per user, created while 300 transactions/s are written"
+part "A profile page's four counts, as one row per user, created while 300 transactions/s are written"
 start_load 300 "$here/social_load.sql"
 sql "SELECT anabranch.create_aggregate_table('user_activity', \$\$
   SELECT user_id, sum(tweets) AS tweets, sum(following) AS following, sum(followers) AS followers, sum(likes) AS likes
@@ -98,7 +101,7 @@ sql "SELECT anabranch.create_aggregate_table('user_activity', \$\$
 watch_fill user_activity
 sql "SELECT * FROM user_activity WHERE user_id = 42;"
 
-title "4. The package index: dependencies, reverse dependencies and size of each package, and sizes by section"
+part "The package index: dependencies, reverse dependencies and size of each package, and sizes by section"
 sql "SELECT anabranch.create_aggregate_table('package_facts', \$\$
   SELECT name, sum(needs) AS dependencies, sum(needed) AS reverse_dependencies, sum(kb) AS installed_kb
   FROM (SELECT name, 0 AS needs, 0 AS needed, installed_kb AS kb FROM package
@@ -128,27 +131,34 @@ start_load 300 "$here/social_load.sql" "$here/package_load.sql"
 
 # --- What it brings, and what it costs -----------------------------------------------------------------------------
 
-title "6. Four COUNT queries, each with its index, beside one lookup, while writes go on"
+part "Four COUNT queries, each with its index, beside one lookup, while writes go on"
 show "$(cat demo/four_counts.sql)"
 counts=$(latency_of demo/four_counts.sql 4)
 show "$(cat demo/one_lookup.sql)"
 lookup=$(latency_of demo/one_lookup.sql 4)
 awk -v a="$counts" -v b="$lookup" 'BEGIN { printf "\n  four counts %8.3f ms\n  one lookup  %8.3f ms   %.0f times as fast\n", a, b, a / b }'
 
-title "7. What it costs the writers"
+part "What it costs the writers"
 stop_load
 after=$(rate_of demo/social_load.sql 6)
 awk -v a="$before" -v b="$after" 'BEGIN { printf "  without a copy  %6d transactions/s\n  with three      %6d transactions/s   (%.2f), all on this one machine\n", a, b, b / a }'
 sql "SELECT copy, state, lag_bytes FROM anabranch.copies;"
 began=$(date +%s%3N)
-query "SELECT anabranch.wait_for(copy, timeout => '120 s') FROM anabranch.definition" > /dev/null
+wait_for_all
 note "Level with everything committed $(($(date +%s%3N) - began)) ms later."
+
+# --- Indexes outside the database ------------------------------------------------------------------------------------
+
+start_load 300 "$here/social_load.sql" "$here/package_load.sql"
+if [ -n "$redis$opensearch" ]; then
+  part "Indexes outside the database: documents in Redis and OpenSearch, filled and kept current like any copy"
+  create_indexes
+  read_indexes
+fi
 
 # --- kill -9 ------------------------------------------------------------------------------------------------------
 
-title "8. kill -9, while 300 transactions/s are written"
-start_load 300 "$here/social_load.sql" "$here/package_load.sql"
-sleep 1
+part "kill -9, while 300 transactions/s are written"
 note "    kill -9 $sidecar      # the sidecar"
 kill -KILL "$sidecar"
 wait "$sidecar" 2> /dev/null || true
@@ -156,8 +166,7 @@ sleep 1.5
 note "It is gone, writes go on. anabranch run, again:"
 began=$(date +%s%3N)
 start_sidecar
-query "SELECT anabranch.wait_for('user_activity', timeout => '60 s')" > /dev/null
-note "Level with everything committed $(($(date +%s%3N) - began)) ms after the start."
+wait_level
 sleep 1
 note ""
 note "    kill -9 $(head -n 1 "$private/demo/data/postmaster.pid") ...  # PostgreSQL, every process of it"
@@ -166,8 +175,7 @@ sleep 0.5
 began=$(date +%s%3N)
 cluster_start "$private/demo"
 note "PostgreSQL is up again after $(($(date +%s%3N) - began)) ms of recovery; the sidecar finds its way back by itself."
-for _ in $(seq 60); do query "SELECT anabranch.wait_for('user_activity', timeout => '60 s')" > /dev/null 2>&1 && break; sleep 0.5; done
-note "Level with everything committed $(($(date +%s%3N) - began)) ms after that start."
+wait_level
 if [ "$log" = kafka ]; then
   sleep 1
   note ""
@@ -177,17 +185,33 @@ if [ "$log" = kafka ]; then
   began=$(date +%s%3N)
   scripts/kafka.sh start "$private/kafka" > /dev/null
   note "The broker is up again after $(($(date +%s%3N) - began)) ms; the sidecar has waited for it."
-  for _ in $(seq 60); do query "SELECT anabranch.wait_for('user_activity', timeout => '60 s')" > /dev/null 2>&1 && break; sleep 0.5; done
-  note "Level with everything committed $(($(date +%s%3N) - began)) ms after that start."
+  wait_level
+fi
+if [ -n "$redis" ]; then
+  sleep 1
+  note ""
+  note "    kill -9 $(cat "$private/redis/pid")      # Redis"
+  scripts/redis.sh kill "$private/redis"
+  sleep 1
+  began=$(date +%s%3N)
+  scripts/redis.sh start "$private/redis" > /dev/null
+  wait_level
 fi
 sleep 1
 
-title "9. Is every row right? Proved while writes go on: the sources' rows, less what the copy does not have yet"
-run "$program" "${options[@]}" verify --wait --duty 1
+part "Is every row right? Proved while writes go on: the sources' rows, less what the copy does not have yet"
+differing=0 damaged=0
+if [ -n "$redis$opensearch" ]; then
+  damage_indexes
+  damaged=1
+fi
+run "$program" "${options[@]}" verify --wait --duty 1 || differing=$?
+[ "$differing" = "$damaged" ] || exit 1
+[ "$damaged" = 0 ] || mend_indexes
 
-title "10. Writers stop. Is every row right? Each copy against its definition, computed by PostgreSQL"
+part "Writers stop. Is every row right? Each copy against its definition, computed by PostgreSQL"
 stop_load
-query "SELECT anabranch.wait_for(copy, timeout => '60 s') FROM anabranch.definition" > /dev/null
+wait_for_all
 total=0
 for copy in user_activity package_facts section_sizes; do
   definition=$(query "SELECT query FROM anabranch.copies WHERE copy = '$copy'::regclass")
@@ -202,7 +226,7 @@ done
 [ "$total" = 0 ] || exit 1
 run "$program" "${options[@]}" status || true
 if [ "$log" = kafka ]; then
-  title "11. And the topics: is every transaction in them, once, whole and in order?"
+  part "And the topics: is every transaction in them, once, whole and in order?"
   run "$program" "${options[@]}" audit
 fi
 
@@ -214,6 +238,8 @@ if [ "${KEEP:-}" = 1 ]; then
   note "    psql                                  # SELECT * FROM anabranch.status; SELECT * FROM anabranch.copies;"
   note "    $program ${options[*]} status --watch"
   [ "$log" != kafka ] || note "    $program ${options[*]} tail --follow"
+  [ -z "$redis" ] || note "    redis-cli -p ${redis##*:} HGETALL user:42"
+  [ -z "$opensearch" ] || note "    curl '$opensearch/package_search/_search?q=description:shell&pretty'"
   note "    pgbench -n -T 60 -f $here/social_load.sql"
   note "    kill $sidecar; $PWD/scripts/cluster.sh remove $private      # the end of it"
   disown "$sidecar"
@@ -223,6 +249,7 @@ else
   wait "$sidecar"
   sidecar=
   [ "$log" != kafka ] || scripts/kafka.sh stop "$private/kafka"
+  stop_engines
   cluster_stop "$private/demo"
   title "Stopped cleanly; $private is removed"
 fi

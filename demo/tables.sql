@@ -1,5 +1,5 @@
 -- A package index, filled by demo/packages.py, and a small social network: 20,000 users, of whom a few are very popular.
-CREATE TABLE package (name text PRIMARY KEY, section text NOT NULL, installed_kb bigint, download_bytes bigint);
+CREATE TABLE package (name text PRIMARY KEY, section text NOT NULL, installed_kb bigint, download_bytes bigint, description text);
 CREATE TABLE dependency (package text, depends_on text, PRIMARY KEY (package, depends_on));
 
 CREATE TABLE users (user_id bigint PRIMARY KEY, name text NOT NULL);

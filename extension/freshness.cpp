@@ -96,6 +96,22 @@ class Row {
   TupleTableSlot* slot_;
 };
 
+// What the engine of an index outside the database has of its copy. Restored from a dump, nothing is known of it.
+Progress of_engine(Progress progress, Oid copy, Snapshot snapshot) {
+  Row index;
+  if (index.find("index_progress", F_OIDEQ, ObjectIdGetDatum(copy), snapshot)) {
+    Datum filled;
+    if (index.get("filled", &filled) && DatumGetInt32(filled) == 0) progress.state = "filling";
+    progress.reason = index.string_at("problem");
+    progress.lsn = Min(progress.lsn, index.lsn_at("lsn"));
+    progress.current_as_of = Min(progress.current_as_of, index.time_at("as_of"));
+  } else {
+    progress.state = "unbound";
+  }
+  index.close();
+  return progress;
+}
+
 Progress read_progress(Oid copy, Snapshot snapshot) {
   Progress progress;
   Row definition, own, source, heartbeat;
@@ -129,16 +145,10 @@ Progress read_progress(Oid copy, Snapshot snapshot) {
   heartbeat.close();
   progress.lsn = Max(progress.lsn, applied);
 
-  // Of an index outside the database, what its engine has.
-  Row index;
-  if (index.find("index_progress", F_OIDEQ, ObjectIdGetDatum(copy), snapshot)) {
-    Datum filled;
-    if (index.get("filled", &filled) && DatumGetInt32(filled) == 0) progress.state = "filling";
-    progress.reason = index.string_at("problem");
-    progress.lsn = Min(progress.lsn, index.lsn_at("lsn"));
-    progress.current_as_of = Min(progress.current_as_of, index.time_at("as_of"));
-  }
-  index.close();
+  Row external;
+  if (external.find("external_index", F_OIDEQ, ObjectIdGetDatum(copy), snapshot))
+    progress = of_engine(progress, copy, snapshot);
+  external.close();
   return progress;
 }
 

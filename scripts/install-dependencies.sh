@@ -2,7 +2,8 @@
 # Installs the Debian packages that are missing for one purpose, and nothing else:
 #
 #   scripts/install-dependencies.sh build|test|demo|kafka     build: both libraries and the sidecar
-#                                                       kafka: what runs a Kafka broker (scripts/kafka.sh), and no more
+#                                                       kafka: what runs Kafka and OpenSearch (scripts/kafka.sh,
+#                                                       scripts/opensearch.sh), and no more
 #   scripts/install-dependencies.sh --list PURPOSE      only says what is missing
 #
 # When nothing is missing it needs neither root nor network. Otherwise it names the packages first, then calls apt-get,
@@ -11,7 +12,7 @@
 set -euo pipefail
 export LC_ALL=C
 
-usage() { sed -n '2,11s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,12s/^# \{0,1\}//p' "$0"; }
 say() { printf '%s\n' "$*"; }
 fail() { printf 'install-dependencies: %s\n' "$*" >&2; exit 1; }
 
@@ -30,7 +31,7 @@ server_major() {
   printf '%s\n' "$newest"
 }
 
-# Any Java from 11 on runs the broker: the distribution's, unless there is one. Maven fetches the broker's jars.
+# Any Java from 11 on runs the servers: the distribution's, unless there is one. Maven fetches their jars.
 java_packages() {
   command -v java > /dev/null || say default-jre-headless
   command -v mvn > /dev/null || say maven
@@ -45,7 +46,7 @@ needed_packages() { # PURPOSE
     libhiredis-dev
   case $1 in
     build) ;;
-    demo) say python3 ;;
+    demo) say python3 redis-tools curl ;;
     # clang: the fuzzers are libFuzzer's; its runtime is a package of its own. pysyncobj: what Patroni votes by.
     test)
       say python3 python3-psycopg2 python3-confluent-kafka python3-avro pgbouncer patroni python3-pysyncobj redis-tools \

@@ -90,14 +90,18 @@ build_steps() {
 }
 metadata_steps() { step "metadata" summary_counts scripts/check-metadata.sh || true; }
 regress_steps() { step "pg_regress with pgTAP" regress_counts regress || true; }
-# Those labelled "database" get a cluster of their own.
+# Those labelled "database" get a cluster and a Redis server of their own.
 unit_tests() { # DIRECTORY [option of ctest]...
-  local status=0 directory=$1
+  local status=0 directory=$1 redis
   shift
   scripts/cluster.sh create "$private/unit" fsync=off
-  ANABRANCH_TEST_CONNINFO="host=$(scripts/cluster.sh socket "$private/unit") port=5432 user=postgres dbname=postgres" \
-    ctest --test-dir "$directory" -j"$(($(nproc) + 1))" --output-on-failure "$@" || status=$?
+  redis=$(scripts/redis.sh start "$private/redis" save= appendonly=no) || status=$?
+  [ "$status" != 0 ] ||
+    ANABRANCH_TEST_CONNINFO="host=$(scripts/cluster.sh socket "$private/unit") port=5432 user=postgres dbname=postgres" \
+    ANABRANCH_TEST_REDIS=$redis ctest --test-dir "$directory" -j"$(($(nproc) + 1))" --output-on-failure "$@" || status=$?
+  scripts/redis.sh destroy "$private/redis"
   scripts/cluster.sh destroy "$private/unit"
+  scripts/opensearch.sh destroy "$private/search"
   return $status
 }
 

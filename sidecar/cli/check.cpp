@@ -10,6 +10,7 @@
 #include "sidecar/cli/names.hpp"
 #include "sidecar/cli/preparation.hpp"
 #include "sidecar/cli/status_facts.hpp"
+#include "sidecar/index/index.hpp"
 #include "sidecar/pg/replication_stream.hpp"
 
 namespace anabranch {
@@ -73,6 +74,19 @@ void examine_copies(Connection& connection, std::vector<Finding>& findings) {
   }
 }
 
+void examine_engines(const Settings& settings, std::vector<Finding>& findings) {
+  const Stop never;
+  for (const auto& [name, section] : settings.indexes) {
+    const auto subject = fmt::format("index.{}", printable(name));
+    try {
+      findings.push_back({Severity::ok, subject, describe_engine(section, never), {}});
+    } catch (const IndexError& error) {
+      // The others run all the same.
+      findings.push_back({Severity::warning, subject, printable(error.what()), printable(error.remedy())});
+    }
+  }
+}
+
 void examine_server(Connection& connection, const Settings& settings, std::vector<Finding>& findings) {
   if (behind_pooler(connection)) {
     findings.push_back({Severity::critical, "connection", "leads through a connection pooler",
@@ -113,6 +127,7 @@ std::vector<Finding> examine(const Settings& settings) {
   } catch (const PgError& error) {
     findings.push_back(diagnose(error, Attempt::statement, settings));
   }
+  examine_engines(settings, findings);
   return findings;
 }
 

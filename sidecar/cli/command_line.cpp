@@ -167,7 +167,7 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv)
                    ->add_option("--mode", parsed.verify.mode,
                                 "full: every group or row (the default); sketch: sums of them first; keys: only --keys")
                    ->type_name("full|sketch|keys")
-                   ->check(CLI::IsMember({"full", "sketch", "keys"}));
+                   ->check(CLI::IsMember({"full", "sketch", "keys", "index"}));
   verify->add_option("--keys", parsed.verify.keys, "Which groups or rows: a list of objects by column, in JSON")
       ->type_name("JSON");
   verify->add_option("--duty", parsed.verify.duty, "Share of the time in which the sources are read (0.1)")

@@ -163,6 +163,26 @@ void read_copies(Connection& connection, StatusFacts& facts) {
   }
 }
 
+void read_indexes(Connection& connection, StatusFacts& facts) {
+  const auto rows = connection.exec(
+      "SELECT index::text, engine, state, lsn, greatest(lag_bytes, 0), documents, swept, greatest(rows_estimated, "
+      "swept), "
+      "refused, coalesce(problem, '') FROM anabranch.indexes ORDER BY 1");
+  for (size_t row = 0; row < rows.rows(); ++row) {
+    auto& index = facts.indexes.emplace_back();
+    index.name = rows.text(row, 0);
+    index.engine = rows.text(row, 1);
+    index.state = rows.text(row, 2);
+    index.lsn = rows.optional_lsn(row, 3);
+    index.lag_bytes = optional_integer(rows, row, 4);
+    index.documents = rows.integer(row, 5);
+    index.swept = rows.integer(row, 6);
+    index.documents_all = rows.integer(row, 7);
+    index.refused = rows.integer(row, 8);
+    index.problem = rows.text(row, 9);
+  }
+}
+
 // Its query only where this role may see it.
 void read_holder(Connection& connection, StatusFacts& facts) {
   const auto held = connection.exec(
@@ -199,18 +219,21 @@ void read_fill_slots(Connection& connection, StatusFacts& facts) {
         {std::string(rows.text(row, 0)), rows.integer(row, 1), rows.boolean(row, 2), rows.boolean(row, 3)});
 }
 
+template <typename Status>
+void set_severity(std::vector<Status>& all, std::string_view name, Severity severity) {
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Status& one) { return one.name == name; });
+  if (found != all.end() && worse(severity, found->severity)) found->severity = severity;
+}
+
 // How bad it all is, in the extension's judgement.
 void read_findings(Connection& connection, StatusFacts& facts) {
   const auto rows = connection.exec(
-      "SELECT kind = 'copy', level, subject, problem, coalesce(remedy, '') FROM anabranch.findings WHERE level <> "
+      "SELECT kind, level, subject, problem, coalesce(remedy, '') FROM anabranch.findings WHERE level <> "
       "'ok'");
   for (size_t row = 0; row < rows.rows(); ++row) {
     const Severity severity = rows.text(row, 1) == "warning" ? Severity::warning : Severity::critical;
-    if (rows.boolean(row, 0)) {
-      const auto copy = std::find_if(facts.copies.begin(), facts.copies.end(),
-                                     [&](const CopyStatus& one) { return one.name == rows.text(row, 2); });
-      if (copy != facts.copies.end()) copy->severity = severity;
-    }
+    if (rows.text(row, 0) == "copy") set_severity(facts.copies, rows.text(row, 2), severity);
+    if (rows.text(row, 0) == "index") set_severity(facts.indexes, rows.text(row, 2), severity);
     facts.findings.push_back(
         {severity, printable(rows.text(row, 2)), printable(rows.text(row, 3)), printable(rows.text(row, 4))});
   }
@@ -225,6 +248,7 @@ StatusFacts read_status(Connection& connection) {
   read_source(connection, facts);
   read_publishers(connection, facts);
   read_copies(connection, facts);
+  read_indexes(connection, facts);
   read_holder(connection, facts);
   read_prepared(connection, facts);
   read_fill_slots(connection, facts);

@@ -71,6 +71,20 @@ struct CopyStatus {
   std::string problem;  // a right that its owner has lost
 };
 
+struct IndexStatus {
+  std::string name;  // of its copy, qualified and quoted
+  std::string engine;
+  std::string state;  // waiting, filling, rebuilding, live; of the copy while that is not live
+  Severity severity = Severity::ok;
+  std::optional<Lsn> lsn;  // readers find everything up to here
+  std::optional<int64_t> lag_bytes;
+  int64_t documents = 0;      // sent since it was created
+  int64_t swept = 0;          // sent of the generation that is being filled,
+  int64_t documents_all = 0;  // of so many, an estimate
+  int64_t refused = 0;        // that the engine will not take
+  std::string problem;        // why nothing can be delivered
+};
+
 // Who keeps old row versions from being removed.
 struct SnapshotHolder {
   std::string who;  // "process 12 of role app (psql)", "prepared transaction ..."
@@ -101,6 +115,7 @@ struct StatusFacts {
   std::optional<SourceStatus> source;  // nullopt: no sidecar has run yet
   std::vector<PublisherStatus> publishers;
   std::vector<CopyStatus> copies;
+  std::vector<IndexStatus> indexes;
   std::optional<SnapshotHolder> holder;  // the oldest, if older than a minute
   std::vector<PreparedTransaction> prepared;
   std::vector<FillSlot> fill_slots;

@@ -83,6 +83,20 @@ Json copy_json(const CopyStatus& copy) {
           {"problem", text_or_null(copy.problem)}};
 }
 
+Json index_json(const IndexStatus& index) {
+  return {{"name", index.name},
+          {"engine", index.engine},
+          {"state", index.state},
+          {"severity", to_string(index.severity)},
+          {"lsn", optional(index.lsn)},
+          {"lag_bytes", optional(index.lag_bytes)},
+          {"documents", index.documents},
+          {"swept", index.swept},
+          {"documents_estimated", index.documents_all},
+          {"refused", index.refused},
+          {"problem", text_or_null(index.problem)}};
+}
+
 }  // namespace
 
 std::string status_json(const StatusFacts& facts, const std::optional<Rates>& rates,
@@ -98,12 +112,14 @@ std::string status_json(const StatusFacts& facts, const std::optional<Rates>& ra
                {"source", facts.source ? source_json(*facts.source, rates) : Json(nullptr)},
                {"publishers", Json::array()},
                {"copies", Json::array()},
+               {"indexes", Json::array()},
                {"fill_slots", Json::array()},
                {"prepared_transactions", Json::array()},
                {"snapshot_holder", nullptr},
                {"findings", Json::array()}};
   for (const auto& publisher : facts.publishers) json["publishers"].push_back(publisher_json(publisher));
   for (const auto& copy : facts.copies) json["copies"].push_back(copy_json(copy));
+  for (const auto& index : facts.indexes) json["indexes"].push_back(index_json(index));
   for (const auto& slot : facts.fill_slots)
     json["fill_slots"].push_back({{"name", slot.name},
                                   {"kept_wal_bytes", slot.kept_wal_bytes},

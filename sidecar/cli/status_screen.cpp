@@ -143,6 +143,23 @@ std::string copy_lines(const std::vector<CopyStatus>& copies) {
   return text;
 }
 
+std::string doing(const IndexStatus& index) {
+  if (index.severity == Severity::critical) return "see below";
+  if (index.state == "filling" || index.state == "rebuilding")
+    return fmt::format("{} of ~{}", format_count(index.swept), format_count(index.documents_all));
+  return index.severity != Severity::ok ? "see below" : "";
+}
+
+std::string index_lines(const std::vector<IndexStatus>& indexes) {
+  auto text = line(fmt::format("{:<{}} {:<{}} {:>{}} {:>11}  {}", "index", name_columns, "state", state_columns, "lag",
+                               lag_columns, "sent", "progress"));
+  for (const auto& index : indexes)
+    text += line(fmt::format("{} {} {:>{}} {:>11}  {}", fit(printable(index.name), name_columns),
+                             fit(index.state, state_columns), index.lag_bytes ? format_bytes(*index.lag_bytes) : "-",
+                             lag_columns, format_count(index.documents), doing(index)));
+  return text;
+}
+
 }  // namespace
 
 std::string status_screen(const StatusFacts& facts, const std::optional<Rates>& rates,
@@ -170,6 +187,7 @@ std::string status_screen(const StatusFacts& facts, const std::optional<Rates>& 
   else
     screen += copy_lines(facts.copies);
   screen += '\n';
+  if (!facts.indexes.empty()) screen += index_lines(facts.indexes) + '\n';
   if (findings.empty()) screen += "ok\n";
   for (const auto& finding : findings) screen += format_finding(finding);
   return screen;

@@ -134,7 +134,7 @@ void Verification::end(const std::string& state, const std::string& reason) {
                              Parameters().integer(run_.run).text(state).optional_text(
                                  reason.empty() ? std::nullopt : std::optional<std::string>(reason)));
   if (state == "done" && differing_ > 0) {
-    log_warning("a copy differs from its definition",
+    log_warning(run_.mode == "index" ? "an index differs from its copy" : "a copy differs from its definition",
                 {{"copy", run_.name}, {"run", run_.run}, {"differing", differing_}, {"compared", compared_}});
   } else {
     log_info("a verification has ended",
@@ -397,20 +397,22 @@ void Verification::end_twin(bool keep) {
 // --- An index outside the database
 // ------------------------------------------------------------------------------------
 
+// As JSON where it is some, without reading its numbers; else as a string.
+std::string shown_json(const std::string& text) {
+  if (nlohmann::json::accept(text)) return text;
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 std::string differences_json(const std::vector<IndexDifference>& differences) {
-  nlohmann::json list = nlohmann::json::array();
-  const auto shown = [](const std::string& text) {
-    nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
-    return value.is_discarded() ? nlohmann::json(text) : value;
-  };
+  std::string list = "[";
   for (const IndexDifference& difference : differences) {
-    nlohmann::json item = {
-        {"key", shown(difference.key)}, {"class", difference.kind}, {"repaired", difference.repaired}};
-    if (!difference.expected.empty()) item["expected"] = shown(difference.expected);
-    if (!difference.actual.empty()) item["actual"] = shown(difference.actual);
-    list.push_back(std::move(item));
+    list += fmt::format(R"({}{{"key":{},"class":"{}","repaired":{})", list.size() > 1 ? "," : "",
+                        shown_json(difference.key), difference.kind, difference.repaired);
+    if (!difference.expected.empty()) list += ",\"expected\":" + shown_json(difference.expected);
+    if (!difference.actual.empty()) list += ",\"actual\":" + shown_json(difference.actual);
+    list += '}';
   }
-  return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return list + "]";
 }
 
 // What it should hold is the copy, which has been proved by now.

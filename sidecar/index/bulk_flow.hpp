@@ -12,6 +12,7 @@ class BulkFlow {
  public:
   static constexpr std::size_t bytes_floor = 64 << 10;
 
+  // `in_flight_max` is 1 or more.
   BulkFlow(std::size_t bytes_max, int in_flight_max)
       : bytes_max_(bytes_max), in_flight_max_(in_flight_max), bytes_(bytes_max), in_flight_(in_flight_max) {}
 

@@ -24,6 +24,7 @@ using Fate = BulkItemResult::Fate;
 constexpr int attempts_max = 5;
 constexpr milliseconds delay_min = 300ms;
 constexpr milliseconds delay_max = 5s;
+constexpr std::size_t item_bytes = 200;  // what an item takes beyond its content, roughly
 
 // So that several writers do not come back at the same time.
 milliseconds with_jitter(milliseconds delay) {
@@ -53,6 +54,7 @@ class BulkWriter::Call {
   };
 
   bool may_send() const;
+  std::size_t request_bytes() const;
   void send();
   milliseconds time_to_wait() const;
   void ended(HttpOutcome outcome);
@@ -67,6 +69,7 @@ class BulkWriter::Call {
   BulkFlow& flow_;
   const std::span<const Document> documents_;
   const IndexVersion version_;
+  std::size_t bytes_ = 0;  // of all documents, roughly
   std::deque<std::size_t> queue_;
   std::unordered_map<std::size_t, Request> in_flight_;  // by tag
   std::size_t next_tag_ = 0;
@@ -78,6 +81,7 @@ class BulkWriter::Call {
 
 std::vector<RefusedDocument> BulkWriter::Call::run() {
   for (std::size_t place = 0; place < documents_.size(); ++place) {
+    bytes_ += item_bytes + documents_[place].content.value_or("").size();
     if (const auto size = documents_[place].id.size(); size > id_bytes_max)
       refused_.push_back({place, fmt::format("its _id has {} bytes; engines take {}", size, id_bytes_max)});
     else
@@ -105,13 +109,20 @@ milliseconds BulkWriter::Call::time_to_wait() const {
   return !queue_.empty() && left > 0ms ? left : engine_.settings().request_timeout;
 }
 
+// What would fit into fewer requests than may be in flight is spread over all of them, unless those would be small.
+std::size_t BulkWriter::Call::request_bytes() const {
+  const auto share = bytes_ / static_cast<std::size_t>(flow_.in_flight());
+  return std::min(flow_.bytes(), std::max(share, BulkFlow::bytes_floor));
+}
+
 void BulkWriter::Call::send() {
+  const std::size_t bytes_max = request_bytes();
   Request request;
   std::string body;
   while (!queue_.empty()) {
     const std::size_t before = body.size();
     append_bulk_item(body, documents_[queue_.front()], version_);
-    if (before > 0 && body.size() > flow_.bytes()) {
+    if (before > 0 && body.size() > bytes_max) {
       body.resize(before);
       break;
     }
@@ -203,9 +214,11 @@ void BulkWriter::Call::put_off(const Places& places, bool progress, const std::s
   again(places);
 }
 
+// The engine waits for a shard that has no node yet, but not for as long as we wait for the engine: so it can say why.
 BulkWriter::BulkWriter(SearchEngine& engine, const std::string& alias)
     : engine_(engine),
-      path_(fmt::format("/{}/_bulk?require_alias=true&{}", alias, bulk_filter_path)),
+      path_(fmt::format("/{}/_bulk?require_alias=true&timeout={}ms&{}", alias,
+                        engine.settings().request_timeout.count() / 2, bulk_filter_path)),
       flow_(engine.settings().bulk_bytes_max, engine.settings().in_flight_max) {}
 
 std::vector<RefusedDocument> BulkWriter::write(std::span<const Document> documents, IndexVersion version) {

@@ -11,12 +11,12 @@
 namespace anabranch {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
 constexpr int pending_max = 5'000;  // further behind, an index is not compared
 constexpr int rows_least = 1, rows_first = 500, rows_most = 5'000;
+constexpr int rows_worth = 250;                   // fewer hardly take less time
 constexpr milliseconds turn_time_wanted = 100ms;  // deliveries wait as long
 constexpr milliseconds look_wait = 50ms;
 constexpr milliseconds rest_max = 5s;
@@ -65,7 +65,7 @@ class Comparing {
   void compare_contested(bool deliver);
   void judge(Turn& turn, const std::vector<Document>& expected, const std::set<std::string, std::less<>>& contested);
   void settle(Turn& turn, std::vector<Suspect> suspects);
-  void rest(Clock::time_point began);
+  void rest();
 
   Connection& connection_;
   const IndexCopy& copy_;
@@ -74,6 +74,7 @@ class Comparing {
   const ComparisonOptions& options_;
   std::unique_ptr<ExternalIndex> index_;
   int rows_max_ = rows_first;
+  milliseconds held_{};  // how long the last turn took
   std::set<std::string, std::less<>> contested_;
   IndexComparison result_;
   std::vector<IndexDifference> found_;  // and not recorded yet
@@ -119,9 +120,10 @@ std::unique_ptr<Turn> Comparing::take_turn(std::set<std::string, std::less<>>& c
   }
 }
 
-void Comparing::rest(Clock::time_point began) {
-  const auto took = Clock::now() - began;
-  if (took > turn_time_wanted * 2) rows_max_ = std::max(rows_max_ / 2, rows_least);
+// After a turn: as long as the duty asks for.
+void Comparing::rest() {
+  const milliseconds took = held_;
+  if (took > turn_time_wanted * 2 && rows_max_ > rows_worth) rows_max_ = std::max(rows_max_ / 2, rows_worth);
   if (took < turn_time_wanted / 2) rows_max_ = std::min(rows_max_ * 2, rows_most);
   options_.record(result_, found_);
   found_.clear();
@@ -134,7 +136,6 @@ void Comparing::rest(Clock::time_point began) {
 void Comparing::compare_copy() {
   std::optional<std::string> behind;
   for (bool all = false; !all;) {
-    const Clock::time_point began = Clock::now();
     try {
       std::set<std::string, std::less<>> contested;
       const auto turn = take_turn(contested);
@@ -148,13 +149,12 @@ void Comparing::compare_copy() {
       continue;
     }
     failpoint("index_compared");
-    rest(began);
+    rest();
   }
 }
 
 void Comparing::compare_held() {
   for (std::string after;;) {
-    const Clock::time_point began = Clock::now();
     const HeldPage page = index_->scan(after);
     std::string keys = "[";
     for (const HeldDocument& held : page.documents)
@@ -182,17 +182,17 @@ void Comparing::compare_held() {
       }
       result_.compared += static_cast<int64_t>(suspects.size());
       settle(*turn, std::move(suspects));
+      held_ = turn->age();
     }
     after = page.next;
     if (after.empty()) return;
-    rest(began);
+    rest();
   }
 }
 
 // `deliver`: they are written all the time, so they are sent here before they are compared.
 void Comparing::compare_contested(bool deliver) {
   deliver = deliver || contested_.size() > contested_max;
-  const Clock::time_point began = Clock::now();
   std::string keys = "[";
   std::set<std::string, std::less<>> these;
   while (!contested_.empty() && these.size() < static_cast<std::size_t>(rows_first)) {
@@ -214,7 +214,7 @@ void Comparing::compare_contested(bool deliver) {
       turn->record(token_, delivered);
     }
   }
-  rest(began);
+  rest();
   if (!deliver && stop_.wait(look_wait)) throw Interrupted();
 }
 
@@ -232,6 +232,7 @@ void Comparing::judge(Turn& turn, const std::vector<Document>& expected,
     if (!equal) suspects.push_back({expected[place], found[place]});
   }
   settle(turn, std::move(suspects));
+  held_ = turn.age();
 }
 
 // Nothing can have changed them: they differ.
@@ -250,6 +251,8 @@ void Comparing::settle(Turn& turn, std::vector<Suspect> suspects) {
     Delivered delivered;
     delivered.version = version;
     delivered.documents = static_cast<int64_t>(documents.size());
+    for (std::size_t place = 0; turn.state()->refused && place < documents.size(); ++place)
+      if (repaired[place]) delivered.taken.emplace_back(documents[place].key);
     turn.record(token_, delivered);
   }
   for (std::size_t place = 0; place < suspects.size(); ++place) {

@@ -19,13 +19,15 @@ using namespace std::chrono_literals;
 
 constexpr milliseconds look_interval = 1s;     // for indexes
 constexpr milliseconds ask_interval = 50ms;    // for a request to look
-constexpr milliseconds engine_interval = 5s;   // between looks at an engine with nothing to do
+constexpr milliseconds engine_interval = 2s;   // between looks at an engine with nothing to do
 constexpr milliseconds idle_interval = 500ms;  // a turn is taken that often, whatever has been heard
 constexpr milliseconds trim_interval = 1s;     // between removals of pending keys that were delivered
 constexpr milliseconds retry_delay_min = 100ms, retry_delay_max = 5s;
-constexpr milliseconds refused_delay = 10s;  // where somebody has to do something first
-constexpr int64_t pending_max = 20'000'000;  // keys that wait; beyond, the index is filled anew
-constexpr std::size_t indexes_max = 64;      // each is a thread and a session
+constexpr milliseconds refused_delay = 10s;   // where somebody has to do something first
+constexpr milliseconds tell_interval = 1min;  // between lines in the log about the same problem
+constexpr int64_t pending_max = 20'000'000;   // keys that wait; beyond, the index is filled anew
+constexpr const char* undefined_table = "42P01";
+constexpr std::size_t indexes_max = 64;  // each is a thread and a session
 
 ConnectOptions delivery_options(const RunSettings& settings, const char* name, const Stop& stop) {
   ConnectOptions options = home_options(settings);
@@ -72,7 +74,9 @@ class Deliveries::Worker {
   std::optional<Connection> connection_;
   std::unique_ptr<Delivery> delivery_;
   uint64_t seen_ = 0;  // of Deliveries::applied_
-  Clock::time_point trimmed_{}, looked_at_engine_{};
+  Clock::time_point trimmed_{}, looked_at_engine_{}, told_at_{};
+  std::string told_;        // the problem that was logged last
+  int64_t trimmed_to_ = 0;  // pending keys up to here are deleted
   std::atomic<bool> ended_{false};
   std::thread thread_;
 };
@@ -94,6 +98,7 @@ void Deliveries::Worker::run() {
         of_.fenced_ = true;
         break;
       }
+      if (error.sqlstate() == undefined_table) break;  // it is being dropped
       // Whose turn it was is told by the server's locks: whatever was under way is not to go on.
       if (what == Verdict::reconnect || error.connection_lost() || !connection_ || !connection_->usable()) {
         delivery_.reset();
@@ -134,6 +139,7 @@ bool Deliveries::Worker::work() {
       break;
     case Delivery::Outcome::done:
       backoff_.succeeded();
+      told_.clear();
       wait(delivery_->due());
       break;
   }
@@ -152,8 +158,12 @@ void Deliveries::Worker::wait(std::optional<Clock::time_point> until) {
 }
 
 void Deliveries::Worker::tell(const std::string& problem, const std::string& remedy, milliseconds delay) {
-  log_warning("an index cannot be delivered",
-              {{"index", copy_.name}, {"error", problem}, {"remedy", remedy}, {"retry_ms", delay}});
+  if (problem != told_ || Clock::now() >= told_at_ + tell_interval) {
+    told_ = problem;
+    told_at_ = Clock::now();
+    log_warning("an index cannot be delivered",
+                {{"index", copy_.name}, {"error", problem}, {"remedy", remedy}, {"retry_ms", delay}});
+  }
   try {
     if (connection_ && connection_->usable()) of_.note_problem(*connection_, copy_, problem, remedy);
     if (delivery_) delivery_->record_anyway();
@@ -168,8 +178,13 @@ void Deliveries::Worker::tell(const std::string& problem, const std::string& rem
 void Deliveries::Worker::trim(Connection& connection) {
   if (Clock::now() < trimmed_ + trim_interval) return;
   trimmed_ = Clock::now();
-  connection.exec("SELECT anabranch.trim_pending($1::oid, $2::bigint, $3::bigint)",
-                  Parameters().integer(copy_.oid).integer(static_cast<int64_t>(of_.token_.token)).integer(pending_max));
+  const Result trimmed = connection.exec("SELECT anabranch.trim_pending($1::oid, $2::bigint, $3::bigint, $4::bigint)",
+                                         Parameters()
+                                             .integer(copy_.oid)
+                                             .integer(static_cast<int64_t>(of_.token_.token))
+                                             .integer(trimmed_to_)
+                                             .integer(pending_max));
+  if (!trimmed.null(0, 0)) trimmed_to_ = trimmed.integer(0, 0);
 }
 
 Deliveries::Deliveries(const RunSettings& settings, const SourceToken& token)

@@ -47,10 +47,11 @@ struct Delivery::Sending {
     finish();
     documents += static_cast<int64_t>(next.documents().size());
     parked.insert(parked.end(), next.parked().begin(), next.parked().end());
+    if (keep_taken) taken.insert(taken.end(), next.keyless().begin(), next.keyless().end());
     batch.emplace(std::move(next));
     if (batch->documents().empty()) return;
     under_way = std::async(std::launch::async, [this, to_former] {
-      if (to_former && of.former_) of.former_->write(batch->documents(), version);
+      if (to_former && of.former_ && !of.former_->write(batch->documents(), version).empty()) former_refuses = true;
       return of.index_->write(batch->documents(), version);
     });
   }
@@ -61,6 +62,7 @@ struct Delivery::Sending {
     std::vector<bool> refused(batch->documents().size());
     for (RefusedDocument& document : under_way.get()) {
       const Document& what = batch->documents()[document.place];
+      if (!what.content) continue;  // what cannot be there need not be removed
       refused[document.place] = true;
       parked.push_back(
           {std::string(what.key), static_cast<int64_t>(what.content.value_or("").size()), std::move(document.reason)});
@@ -73,6 +75,7 @@ struct Delivery::Sending {
   Delivery& of;
   const IndexVersion version;
   bool keep_taken = false;
+  bool former_refuses = false;  // written by a thread, read when it has ended
   int64_t documents = 0;
   std::vector<ParkedDocument> parked;
   std::vector<std::string> taken;
@@ -144,7 +147,8 @@ std::string Delivery::open(const DeliveryState& state) {
 bool Delivery::deliver(Turn& turn) {
   const DeliveryState& state = *turn.state();
   const bool filling = state.filled < state.generation;
-  if (filling && state.filled > 0 && index_->side_by_side() && !former_) {
+  if (!filling || state.frozen) former_.reset();
+  if (filling && state.filled > 0 && !state.frozen && index_->side_by_side() && !former_) {
     IndexDefinition former = copy_.definition;
     former.generation = state.filled;
     former_ = make_index(settings_, std::move(former), stop_);
@@ -169,10 +173,16 @@ bool Delivery::deliver(Turn& turn) {
 
   if (sending.documents > 0 && index_->visible_within() > 0ms && !unseen_since_) unseen_since_ = Clock::now();
   if (unseen_since_ && (filled || Clock::now() >= *due())) {
-    (former_ ? *former_ : *index_).make_visible();
+    if (!filling || filled || !index_->side_by_side())
+      index_->make_visible();
+    else if (former_)
+      former_->make_visible();
     unseen_since_.reset();
   }
-  if (complete && !unseen_since_ && (state.filled > 0 || filled)) {
+  // The fields of another query have no place in the generation before.
+  delivered.frozen = sending.former_refuses && !filled;
+  const bool frozen = (state.frozen || delivered.frozen) && !filled;
+  if (complete && !unseen_since_ && (state.filled > 0 || filled) && !frozen) {
     delivered.lsn = state.lsn;
     delivered.as_of = state.as_of;
   }
@@ -204,7 +214,7 @@ bool Delivery::send_pending(Turn& turn, Sending& sending, Delivered& delivered) 
   while (range.count > 0) {
     DocumentBatch batch = turn.changed(number, range.upto);
     adapt(batch);
-    keyless = keyless || batch.has_keyless();
+    keyless = keyless || !batch.keyless().empty();
     sending.send(std::move(batch), true);
     number = range.upto;
     if (range.count < pending_max) break;

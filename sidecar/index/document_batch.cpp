@@ -17,7 +17,7 @@ DocumentBatch::DocumentBatch(Result result) : rows_(std::move(result)) {
     const std::string_view text = rows_.text(row, at_content);
     bytes_ += static_cast<int64_t>(text.size());
     if (rows_.null(row, at_id) || rows_.null(row, at_target) || rows_.null(row, at_member)) {
-      has_keyless_ = true;
+      keyless_.emplace_back(rows_.text(row, at_key));
       if (present)
         parked_.push_back({std::string(rows_.text(row, at_key)), static_cast<int64_t>(text.size()),
                            "a column of its key is NULL; leave such rows out with WHERE, or use coalesce"});

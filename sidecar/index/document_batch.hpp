@@ -31,15 +31,15 @@ class DocumentBatch {
   int64_t bytes() const { return bytes_; }  // of all contents
   // Key of the last row; empty without rows.
   std::string last_key() const;
-  // A key with a NULL was among those asked for.
-  bool has_keyless() const { return has_keyless_; }
+  // Keys with a NULL that were asked for: whether they are of documents, keyless() tells.
+  const std::vector<std::string>& keyless() const { return keyless_; }
 
  private:
   Result rows_;
   std::vector<Document> documents_;
   std::vector<ParkedDocument> parked_;
   int64_t bytes_ = 0;
-  bool has_keyless_ = false;
+  std::vector<std::string> keyless_;
 };
 
 // Whether the copy has what the index holds, in the place where it holds it. A cache knows it by its own key.

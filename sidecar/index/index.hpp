@@ -143,4 +143,7 @@ class ExternalIndex {
 // settings cannot be understood. `settings` is copied, `stop` must outlive the object.
 std::unique_ptr<ExternalIndex> make_index(const IndexSettings& settings, IndexDefinition definition, const Stop& stop);
 
+// Connects to an engine and says what it is, "redis 7 at 127.0.0.1:6379"; changes nothing there. Throws IndexError.
+std::string describe_engine(const IndexSettings& settings, const Stop& stop);
+
 }  // namespace anabranch

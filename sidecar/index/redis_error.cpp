@@ -21,7 +21,7 @@ struct Meaning {
 
 constexpr std::string_view permissions =
     "ACL SETUSER ... +@connection +info +hscan +hmget +fcall +function|list +function|load, what the functions call "
-    "(+@hash +@string +@set +@sortedset +@keyspace +time), and ~anabranch:* and the patterns of the documents' keys";
+    "(docs/indexes.md lists it), and ~anabranch:* and the patterns of the documents' keys";
 
 constexpr std::array meanings = {
     Meaning{"LOADING", Kind::unreachable, "wait until Redis has read its data set"},

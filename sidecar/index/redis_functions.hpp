@@ -195,7 +195,7 @@ local function open(keys, argv)
                'shape', shape)
     return {identity, '', shape}
   end
-  if known[1] ~= owner then return redis.error_reply('OWNED the index belongs to another database') end
+  if known[1] ~= owner then return redis.error_reply('OWNED the index belongs to another database, or to another index of this one') end
   if token < known[3] then return redis.error_reply(fenced) end
   if generation < known[4] then return redis.error_reply(later) end
   redis.call('HSET', checkpoint, 'token', token, 'generation', generation)

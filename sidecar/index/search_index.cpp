@@ -116,7 +116,8 @@ void SearchIndex::check_ours(const json& index) const {
     refuse(fmt::format("there is an index \"{}\" that Anabranch has not made", name_),
            "delete it, or choose another name with the option \"index\"");
   if (member(own, "owner") != definition_.owner)
-    refuse(fmt::format("index \"{}\" belongs to another database ({})", name_, one_line(text_of(member(own, "owner")))),
+    refuse(fmt::format("index \"{}\" belongs to another database, or to another index of this one ({})", name_,
+                       one_line(text_of(member(own, "owner")))),
            "choose another name with the option \"index\", or delete it when that database is no more");
   if (member(own, "format") != 1)
     refuse(fmt::format("index \"{}\" was made by a newer version of Anabranch", name_), "use that version");

@@ -32,6 +32,7 @@ DeliveryState read_state(const Result& row) {
   if (const auto version = optional_integer(row, 14)) state.version = static_cast<IndexVersion>(*version);
   state.identity = row.optional_text(0, 15);
   state.refused = row.boolean(0, 16);
+  state.frozen = row.boolean(0, 17);
   return state;
 }
 
@@ -97,7 +98,7 @@ Turn::Turn(Connection& connection, uint32_t copy, int pending_max) : connection_
     connection_.send(
         "SELECT live, watched, lsn, as_of, timeline, token, number, upto, pending, generation, filled, swept_to, "
         "swept, "
-        "delivered_lsn, version, identity, refused FROM anabranch.delivery_state($1::oid, $2::int)",
+        "delivered_lsn, version, identity, refused, frozen FROM anabranch.delivery_state($1::oid, $2::int)",
         Parameters().integer(copy_).integer(pending_max));
     const std::vector<Result> results = connection_.collect();
     if (!results.back().null(0, 0)) state_ = read_state(results.back());
@@ -163,7 +164,7 @@ void Turn::record(uint64_t token, const Delivered& delivered) {
   const auto version = delivered.version ? std::optional(static_cast<int64_t>(*delivered.version)) : std::nullopt;
   connection_.send(
       "SELECT anabranch.record_delivery($1::oid, $2::bigint, $3::bigint, $4::pg_lsn, $5::timestamptz, $6::bigint, $7, "
-      "$8::bigint, $9::int, $10::jsonb, $11::bigint, $12::jsonb, $13::jsonb)",
+      "$8::bigint, $9::int, $10::jsonb, $11::bigint, $12::jsonb, $13::jsonb, $14::boolean)",
       Parameters()
           .integer(copy_)
           .integer(static_cast<int64_t>(token))
@@ -178,7 +179,8 @@ void Turn::record(uint64_t token, const Delivered& delivered) {
           .optional_text(text_of(delivered.swept))
           .optional_text(delivered.parked.empty() ? std::nullopt
                                                   : std::optional(json_of(delivered.parked, state_->lsn)))
-          .optional_text(delivered.taken.empty() ? std::nullopt : std::optional(json_list(delivered.taken))));
+          .optional_text(delivered.taken.empty() ? std::nullopt : std::optional(json_list(delivered.taken)))
+          .boolean(delivered.frozen));
   connection_.send("COMMIT", Parameters());
   connection_.send("SELECT pg_advisory_unlock($1::int, $2::int)",
                    Parameters().integer(lock_class).integer(static_cast<int32_t>(copy_)));

@@ -44,6 +44,7 @@ struct DeliveryState {
   std::optional<IndexVersion> version;
   std::optional<std::string> identity;
   bool refused = false;  // there are dead letters of the index
+  bool frozen = false;   // the generation that readers find is written no more
 };
 
 // What an engine has acknowledged in a turn.
@@ -59,6 +60,7 @@ struct Delivered {
   std::optional<int64_t> swept;
   std::vector<ParkedDocument> parked;
   std::vector<std::string> taken;  // keys, to be taken from the dead letters
+  bool frozen = false;
 };
 
 class Turn {

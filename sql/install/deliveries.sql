@@ -9,6 +9,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   FROM anabranch.external_index AS x
   JOIN anabranch.definition AS d ON d.copy = x.copy
   JOIN anabranch.progress AS p ON p.copy = d.copy
+  JOIN anabranch.index_progress AS i ON i.copy = d.copy
   ORDER BY d.id
 $$;
 COMMENT ON FUNCTION anabranch.indexes_to_deliver() IS 'every index, for the sidecar';
@@ -66,7 +67,7 @@ COMMENT ON FUNCTION anabranch.pending_behind(oid, bigint, int) IS 'up to which n
 CREATE FUNCTION anabranch.delivery_state(copy oid, rows_max int, OUT live boolean, OUT watched boolean, OUT lsn pg_catalog.pg_lsn, OUT as_of timestamptz,
                                          OUT timeline int, OUT token bigint, OUT number bigint, OUT upto bigint, OUT pending bigint, OUT generation int,
                                          OUT filled int, OUT swept_to text, OUT swept bigint, OUT delivered_lsn pg_catalog.pg_lsn, OUT version bigint,
-                                         OUT identity text, OUT refused boolean)
+                                         OUT identity text, OUT refused boolean, OUT frozen boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   known anabranch.external_index;
@@ -75,8 +76,8 @@ BEGIN
   SELECT p.state = 'live', anabranch.is_watched(d.state), greatest(p.lsn, s.lsn),
          greatest(s.commit_time, CASE WHEN s.lsn >= h.mark_lsn THEN h.marked_at ELSE h.passed_at END), s.timeline, s.token,
          i.number, known.generation, i.filled, i.swept_to::text, i.swept, i.lsn, i.version, i.identity,
-         EXISTS (SELECT FROM anabranch.refused_document AS r WHERE r.copy = $1)
-  INTO live, watched, lsn, as_of, timeline, token, number, generation, filled, swept_to, swept, delivered_lsn, version, identity, refused
+         EXISTS (SELECT FROM anabranch.refused_document AS r WHERE r.copy = $1), i.frozen
+  INTO live, watched, lsn, as_of, timeline, token, number, generation, filled, swept_to, swept, delivered_lsn, version, identity, refused, frozen
   FROM anabranch.definition AS d
   JOIN anabranch.progress AS p ON p.copy = d.copy
   JOIN anabranch.index_progress AS i ON i.copy = d.copy
@@ -202,26 +203,26 @@ $$;
 COMMENT ON FUNCTION anabranch.keyless_documents(oid, int, bigint) IS 'documents whose key has a NULL: no index can have them';
 
 CREATE FUNCTION anabranch.record_delivery(copy oid, token bigint, number bigint, lsn pg_catalog.pg_lsn, as_of timestamptz, version bigint, identity text,
-                                          documents bigint, filled int, swept_to jsonb, swept bigint, refused jsonb, taken jsonb) RETURNS void
+                                          documents bigint, filled int, swept_to jsonb, swept bigint, refused jsonb, taken jsonb, frozen boolean) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM anabranch.require_token($2);
   UPDATE anabranch.index_progress AS p
   SET number = greatest(p.number, $3), lsn = coalesce($4, p.lsn), as_of = coalesce($5, p.as_of), version = greatest(p.version, $6), identity = coalesce($7, p.identity),
-      documents = p.documents + $8, filled = coalesce($9, p.filled), swept_to = CASE WHEN $9 IS NULL THEN coalesce($10, p.swept_to) END,
+      documents = p.documents + $8, frozen = (p.frozen OR $14) AND $9 IS NULL, filled = coalesce($9, p.filled), swept_to = CASE WHEN $9 IS NULL THEN coalesce($10, p.swept_to) END,
       swept = CASE WHEN $9 IS NULL THEN coalesce($11, p.swept) ELSE 0 END, problem = NULL, remedy = NULL, problem_since = NULL, seen_at = clock_timestamp()
   WHERE p.copy = $1;
   IF $13 IS NOT NULL THEN
     DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1 AND md5(r.key::text) IN (SELECT md5(k::text) FROM jsonb_array_elements($13) AS k);
   END IF;
   IF $12 IS NOT NULL THEN
-    INSERT INTO anabranch.refused_document AS r (copy, key, lsn, bytes, reason)
-    SELECT DISTINCT ON (md5((e -> 'key')::text)) $1, e -> 'key', (e ->> 'lsn')::pg_lsn, (e ->> 'bytes')::bigint, e ->> 'reason' FROM jsonb_array_elements($12) AS e
-    ON CONFLICT (copy, md5(key::text)) DO UPDATE SET lsn = excluded.lsn, bytes = excluded.bytes, reason = excluded.reason, parked_at = now();
+    DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1 AND md5(r.key::text) IN (SELECT md5((e -> 'key')::text) FROM jsonb_array_elements($12) AS e);
+    INSERT INTO anabranch.refused_document (copy, key, lsn, bytes, reason)
+    SELECT DISTINCT ON (md5((e -> 'key')::text)) $1, e -> 'key', (e ->> 'lsn')::pg_lsn, (e ->> 'bytes')::bigint, e ->> 'reason' FROM jsonb_array_elements($12) AS e;
   END IF;
 END
 $$;
-COMMENT ON FUNCTION anabranch.record_delivery(oid, bigint, bigint, pg_catalog.pg_lsn, timestamptz, bigint, text, bigint, int, jsonb, bigint, jsonb, jsonb) IS
+COMMENT ON FUNCTION anabranch.record_delivery(oid, bigint, bigint, pg_catalog.pg_lsn, timestamptz, bigint, text, bigint, int, jsonb, bigint, jsonb, jsonb, boolean) IS
   'records what an engine has acknowledged; refused: documents it will not take; taken: keys of others, where some had been refused before';
 
 CREATE FUNCTION anabranch.sweep_again(copy oid, token bigint, identity text, reason text) RETURNS void
@@ -244,7 +245,8 @@ $$;
 COMMENT ON FUNCTION anabranch.note_index_problem(oid, bigint, text, text) IS 'says why nothing can be delivered';
 
 -- Whatever the engine has acknowledged is deleted; where more waits than is worth keeping, nothing is kept and all is sent again.
-CREATE FUNCTION anabranch.trim_pending(copy oid, token bigint, pending_max bigint) RETURNS void
+-- `behind`: up to where that was done before. While somebody holds a snapshot, what was deleted is still there to be looked at.
+CREATE FUNCTION anabranch.trim_pending(copy oid, token bigint, behind bigint, pending_max bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   pending   regclass := (SELECT x.pending FROM anabranch.external_index AS x WHERE x.copy = $1);
@@ -253,17 +255,23 @@ DECLARE
 BEGIN
   PERFORM anabranch.require_token($2);
   IF pending IS NULL THEN
-    RETURN;
+    RETURN $3;
   END IF;
-  EXECUTE format('DELETE FROM %s WHERE number <= $1', pending) USING delivered;
-  EXECUTE format('SELECT count(*) FROM (SELECT FROM %s WHERE number > $1 LIMIT $2) AS n', pending) INTO waiting USING delivered, $3 + 1;
-  IF waiting > $3 THEN
+  EXECUTE format('DELETE FROM %s WHERE number > $1 AND number <= $2', pending) USING $3, delivered;
+  -- Numbers are of all indexes together: they are counted only where they could be too many.
+  EXECUTE format('SELECT max(number) - $1 FROM %s', pending) INTO waiting USING delivered;
+  IF waiting > $4 THEN
+    EXECUTE format('SELECT count(*) FROM (SELECT FROM %s WHERE number > $1 LIMIT $2) AS n', pending) INTO waiting USING delivered, $4 + 1;
+  END IF;
+  IF waiting > $4 THEN
     EXECUTE format('TRUNCATE %s', pending);
     UPDATE anabranch.index_progress AS p SET filled = 0, swept_to = NULL, swept = 0 WHERE p.copy = $1;
   END IF;
+  RETURN delivered;
 END
 $$;
-COMMENT ON FUNCTION anabranch.trim_pending(oid, bigint, bigint) IS 'deletes pending keys that were delivered; more than pending_max of others are given up for a fill of the index';
+COMMENT ON FUNCTION anabranch.trim_pending(oid, bigint, bigint, bigint) IS
+  'deletes pending keys that were delivered, and says up to where; more than pending_max of others are given up for a fill of the index';
 
 -- Comparing an index with its copy: what a verification does once the copy is proved.
 
@@ -305,7 +313,7 @@ COMMENT ON FUNCTION anabranch.record_index_comparison(bigint, pg_catalog.pg_lsn,
 
 CREATE VIEW anabranch.indexes AS
 SELECT x.copy AS index, x.engine, x.key, x.options,
-       CASE WHEN p.state <> 'live' THEN p.state WHEN i.identity IS NULL THEN 'waiting' WHEN i.filled < x.generation AND i.filled = 0 THEN 'filling'
+       CASE WHEN p.copy IS NULL OR i.copy IS NULL THEN 'unbound' WHEN p.state <> 'live' THEN p.state WHEN i.identity IS NULL THEN 'waiting' WHEN i.filled < x.generation AND i.filled = 0 THEN 'filling'
             WHEN i.filled < x.generation THEN 'rebuilding' ELSE 'live' END AS state,
        i.lsn, i.as_of AS current_as_of, pg_catalog.pg_wal_lsn_diff(here.lsn, i.lsn)::bigint AS lag_bytes,
        i.documents, i.swept, c.reltuples::bigint AS rows_estimated,

@@ -33,6 +33,7 @@ CREATE TABLE anabranch.index_progress (
   filled        int NOT NULL DEFAULT 0,
   swept_to      jsonb,
   swept         bigint NOT NULL DEFAULT 0,
+  frozen        boolean NOT NULL DEFAULT false,
   lsn           pg_catalog.pg_lsn,
   as_of         timestamptz,
   version       bigint,
@@ -49,6 +50,7 @@ COMMENT ON COLUMN anabranch.index_progress.number IS 'last of the changes in its
 COMMENT ON COLUMN anabranch.index_progress.filled IS 'the generation that readers find, complete; 0: none yet';
 COMMENT ON COLUMN anabranch.index_progress.swept_to IS 'while a generation is filled: the last key that has been sent';
 COMMENT ON COLUMN anabranch.index_progress.swept IS 'while a generation is filled: documents sent';
+COMMENT ON COLUMN anabranch.index_progress.frozen IS 'the generation that readers find stays as it is until the next is complete: it has no place for the documents of now';
 COMMENT ON COLUMN anabranch.index_progress.lsn IS 'readers of the index find everything that was committed up to here';
 COMMENT ON COLUMN anabranch.index_progress.as_of IS 'everything committed before is found';
 COMMENT ON COLUMN anabranch.index_progress.version IS 'highest version of a document that the engine has acknowledged';
@@ -181,6 +183,18 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.follow_swap(oid, oid, oid) IS 'when a twin has taken the place of an index''s copy: its changes are noted from now on';
 
+-- A database that was restored from a dump is another one than that whose index its engine has.
+CREATE FUNCTION anabranch.bind_index(copy oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM anabranch.external_index AS x WHERE x.copy = $1) AND NOT EXISTS (SELECT FROM anabranch.index_progress AS p WHERE p.copy = $1) THEN
+    UPDATE anabranch.external_index AS x SET owner = gen_random_uuid() WHERE x.copy = $1;
+    INSERT INTO anabranch.index_progress VALUES ($1);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.bind_index(oid) IS 'begins an index anew of which nothing is known, as after a restore';
+
 CREATE FUNCTION anabranch.forget_index(copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -266,6 +280,10 @@ BEGIN
   IF unknown IS NOT NULL THEN
     RAISE EXCEPTION 'option "%" is of the wrong type', unknown
       USING ERRCODE = 'invalid_parameter_value', HINT = 'mapping and settings are objects, ttl is a number of seconds, and the others are strings.';
+  END IF;
+  IF $4 ? 'ttl' AND shape NOT IN ('json', 'hash') THEN
+    RAISE EXCEPTION 'shape "%" and option ttl do not go together', shape
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Strings and hashes can go by themselves; a member of a set cannot.';
   END IF;
   IF ($4 ->> 'ttl')::numeric NOT BETWEEN 1 AND 2147483647 THEN
     RAISE EXCEPTION 'ttl % is out of range', $4 ->> 'ttl' USING ERRCODE = 'invalid_parameter_value', HINT = 'It is a number of seconds, from 1 on.';

@@ -158,6 +158,7 @@ BEGIN
     DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = $1;
     DELETE FROM anabranch.progress AS p WHERE p.copy = $1;
     INSERT INTO anabranch.progress (copy, state) VALUES ($1, 'waiting');
+    PERFORM anabranch.bind_index($1);
   END IF;
   UPDATE anabranch.definition AS d SET requested = 'run' WHERE d.copy = $1;
   PERFORM anabranch.notice_absence();

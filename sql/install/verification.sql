@@ -176,8 +176,10 @@ BEGIN
   INSERT INTO anabranch.verification AS v (copy, definition, mode, keys, document_keys, repairs, duty, requested_by)
   SELECT known.copy, known.definition, CASE WHEN bool_or(d.held_by = 'copy') THEN 'keys' ELSE 'index' END,
          jsonb_agg(d.key ORDER BY d.number) FILTER (WHERE d.held_by = 'copy'),
-         coalesce(jsonb_agg(d.key ORDER BY d.number) FILTER (WHERE d.held_by = 'index'), '[]'), true, 1, $2
-  FROM anabranch.difference AS d WHERE d.run = $1 AND d.outcome IS NULL
+         -- One that somebody else has made has no key: then all are looked through.
+         CASE WHEN bool_and(d.held_by = 'copy' OR d.key ?& coalesce(x.key, '{}')) THEN coalesce(jsonb_agg(d.key ORDER BY d.number) FILTER (WHERE d.held_by = 'index'), '[]') END,
+         true, 1, $2
+  FROM anabranch.difference AS d LEFT JOIN anabranch.external_index AS x ON x.copy = known.copy WHERE d.run = $1 AND d.outcome IS NULL
   RETURNING v.run INTO number;
   PERFORM anabranch.notice_absence();
   RETURN number;

@@ -231,8 +231,9 @@ FROM (
   FROM anabranch.indexes AS x
   CROSS JOIN (SELECT coalesce(bool_or(s.sidecar_running), false) FROM anabranch.sources AS s) AS sidecar (running)
   CROSS JOIN LATERAL (VALUES
+    (x.state = 'unbound', 3, 'restored from a dump, and not filled since', pg_catalog.format('SELECT anabranch.resume(%L)', x.index)),
     (x.problem IS NOT NULL, 3, pg_catalog.format('nothing can be delivered since %s: %s', x.problem_since::timestamptz(0), x.problem), x.remedy),
-    (x.refused > 0, 2, pg_catalog.format('its engine will not take %s documents', x.refused),
+    (x.refused > 0, 2, pg_catalog.format('%s of its documents were set aside', x.refused),
      pg_catalog.format('SELECT * FROM anabranch.dead_letters WHERE relation = %L; each is sent again when its row changes', x.index)),
     (x.state IN ('filling', 'rebuilding'), 1, pg_catalog.format('%s: %s documents sent of about %s', x.state, x.swept, greatest(x.rows_estimated, x.swept)), NULL),
     (x.state = 'live' AND x.problem IS NULL AND sidecar.running AND x.current_as_of < pg_catalog.clock_timestamp() - interval '30 s', 2,

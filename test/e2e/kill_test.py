@@ -20,11 +20,11 @@ SIDECAR = pathlib.Path(__file__).resolve().parents[2] / "sidecar"
 
 def failpoints(*parts):
     """The names of those in these directories of the sidecar, in the order of the source files; by default, of all that a
-    run without Kafka comes to."""
+    run without Kafka and indexes comes to."""
     names = []
     for path in sorted(SIDECAR.rglob("*.cpp")):
         part = path.relative_to(SIDECAR).parts[0]
-        if part not in parts if parts else part == "publish":
+        if part not in parts if parts else part in ("publish", "index"):
             continue
         names += re.findall(r'failpoint\("([^"]+)"\)', path.read_text())
     return list(dict.fromkeys(names))

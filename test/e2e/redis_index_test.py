@@ -1,73 +1,25 @@
-"""Indexes in Redis. What they hold is compared with their query, recomputed by PostgreSQL: every key, every field, and no key more.
+"""Indexes in Redis: what they hold is compared with their query, recomputed by PostgreSQL: every key, every field, and no key more."""
 
-Each shape is kept at once: a hash for each user, a JSON string and a member of a sorted set for each tweet, and a set of those whom a
-user follows."""
-
-import json
-
-from rig import needs, social
-from rig.indexes import create_index, differences, ended, redis_section, use_engines, verify, wait_complete
-
-TWEETS = "SELECT tweet_id, user_id, body, length(body)::numeric / 8 AS weight FROM tweets"
-INDEXES = {  # name: (query, key, options)
-    "user_info": (social.USER_ACTIVITY, ["user_id"], {"shape": "hash", "key": "user:{user_id}"}),
-    "tweet": (TWEETS, ["tweet_id"], {}),
-    "heaviest": (TWEETS, ["user_id", "tweet_id"], {"shape": "sorted_set", "key": "heaviest:{user_id}", "member": "tweet_id", "score": "weight"}),
-    "following": ("SELECT follower_id, followee_id FROM follows", ["follower_id", "followee_id"],
-                  {"shape": "set", "key": "following:{follower_id}", "member": "followee_id"}),
-}
-
-
-def create_all(rig, redis, **more):
-    rig.sql(social.SCHEMA)
-    path = use_engines(rig, cache=redis_section(redis, **more))
-    for name, (query, key, options) in INDEXES.items():
-        create_index(rig, name, "cache", query, key, **options)
-    return path
-
-
-def rows(rig, query):
-    return [json.loads(row, parse_float=str, parse_int=str) for row, in rig.sql(f"SELECT to_jsonb(q)::text FROM ({query}) AS q")]
-
-
-def expected(rig):
-    """{key: value} as Redis.contents() has it, from the tables themselves."""
-    want = {}
-    for row in rows(rig, social.USER_ACTIVITY):
-        want[f"user:{row['user_id']}"] = {name: value for name, value in row.items() if value is not None}
-    for text, tweet_id in rig.sql(f"SELECT to_jsonb(q)::text, tweet_id FROM ({TWEETS}) AS q"):
-        want[f"tweet:{tweet_id}"] = text
-    for row in rows(rig, TWEETS):
-        if row["weight"] is not None:
-            want.setdefault(f"heaviest:{row['user_id']}", {})[row["tweet_id"]] = float(row["weight"])
-    for row in rows(rig, "SELECT * FROM follows"):
-        want.setdefault(f"following:{row['follower_id']}", set()).add(row["followee_id"])
-    return want
-
-
-def expect_equal(rig, redis):
-    rig.wait_fresh(*INDEXES)
-    want, have = expected(rig), redis.contents()
-    different = [(key, want.get(key), have.get(key)) for key in want.keys() | have.keys() if want.get(key) != have.get(key)]
-    assert not different, f"{len(different)} of {len(want)} keys differ (key, expected, found): {different[:5]}"
+from rig import caches, needs, social
+from rig.indexes import verify, wait_complete
 
 
 @needs(seconds=20)
 def test_every_shape_follows_its_query(rig, make_redis, rng):
     redis = make_redis()
-    create_all(rig, redis)
+    caches.create_all(rig, redis)
     rig.sidecar.start()
-    wait_complete(rig, *INDEXES)
-    expect_equal(rig, redis)
+    wait_complete(rig, *caches.INDEXES)
+    caches.expect_equal(rig, redis)
     for _ in range(5):
         social.change(rig, rng, 40)
-        expect_equal(rig, redis)
+        caches.expect_equal(rig, redis)
     rig.sql("TRUNCATE follows")  # one of several sources: that copy has to be filled anew, and the index with it
     rig.wait_for_state("user_info", "stale")
     rig.sql("SELECT anabranch.resume('user_info')")
     rig.wait_live("user_info")
-    expect_equal(rig, redis)
-    for name in INDEXES:
+    caches.expect_equal(rig, redis)
+    for name in caches.INDEXES:
         run = verify(rig, name)
         assert run["state"] == "done" and run["differing"] == 0 and run["documents_compared"] > 0 or name == "following", run
     rig.sql("SELECT anabranch.drop_index('tweet'), anabranch.drop_index('following')")

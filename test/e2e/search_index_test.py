@@ -1,75 +1,28 @@
-"""Indexes in a search engine. What they hold is compared with their query, recomputed by PostgreSQL: every document, field by field, and no
-document more; by what a search finds, not by what can be fetched."""
+"""Indexes in a search engine: what they hold is compared with their query, recomputed by PostgreSQL: every document, field by field, and
+no document more."""
 
-import json
-
-from rig import needs, social
-from rig.indexes import create_index, differences, search_section, use_engines, verify, wait_complete
-
-TWEETS = "SELECT tweet_id, user_id, body, upper(left(body, 5)) AS title, string_to_array(body, ' ') AS words, facts FROM tweets"
-INDEXES = {  # name: (query, key, options)
-    "tweets_found": (TWEETS, ["tweet_id"], {"mapping": {"body": {"type": "text", "analyzer": "english"}}}),
-    "activity": (social.USER_ACTIVITY, ["user_id"], {}),
-    "pairs": ("SELECT follower_id, followee_id FROM follows", ["follower_id", "followee_id"], {"settings": {"number_of_shards": 2}}),
-}
-
-
-def create_all(rig, engine, **more):
-    rig.sql(social.SCHEMA)
-    rig.sql("ALTER TABLE tweets ADD facts jsonb; UPDATE tweets SET facts = jsonb_build_object('length', length(body), 'parts', string_to_array(body, ' '))")
-    path = use_engines(rig, search=search_section(engine, **more))
-    for name, (query, key, options) in INDEXES.items():
-        create_index(rig, name, "search", query, key, **options)
-    return path
-
-
-def found(engine, alias):
-    """{_id: its fields} of all documents that a search through the alias finds, without what anabranch keeps for itself."""
-    documents, after = {}, None
-    while True:
-        body = {"size": 5000, "sort": [{"anabranch.key": "asc"}], **({"search_after": after} if after else {})}
-        status, answer = engine.request("POST", f"/{alias}/_search", body)
-        assert status == 200, answer
-        hits = answer["hits"]["hits"]
-        if not hits:
-            return documents
-        for hit in hits:
-            documents[hit["_id"]] = {name: value for name, value in hit["_source"].items() if name != "anabranch"}
-        after = hits[-1]["sort"]
-
-
-def expect_equal(rig, engine, *names):
-    names = names or INDEXES
-    rig.wait_fresh(*names)
-    for name in names:
-        query, key, _ = INDEXES[name]
-        want = {}
-        for row, in rig.sql(f"SELECT to_jsonb(q)::text FROM ({query}) AS q"):
-            row = json.loads(row)
-            want["/".join(str(row[column]) for column in key)] = row
-        have = found(engine, name)
-        different = [(i, want.get(i), have.get(i)) for i in want.keys() | have.keys() if want.get(i) != have.get(i)]
-        assert not different, f"{name}: {len(different)} of {len(want)} documents differ (id, expected, found): {different[:5]}"
+from rig import needs, searches, social
+from rig.indexes import verify, wait_complete
 
 
 @needs(seconds=60)
 def test_documents_follow_their_query(rig, make_opensearch, rng):
     engine = make_opensearch()
-    create_all(rig, engine)
+    searches.create_all(rig, engine)
     rig.sidecar.start()
-    wait_complete(rig, *INDEXES)
-    expect_equal(rig, engine)
+    wait_complete(rig, *searches.INDEXES)
+    searches.expect_equal(rig, engine)
     for _ in range(4):
         social.change(rig, rng, 40)
-        expect_equal(rig, engine)
+        searches.expect_equal(rig, engine)
     status, answer = engine.request("POST", "/tweets_found/_search", {"query": {"match": {"body": "tweeting"}}})  # English: by its stem
     assert status == 200 and answer["hits"]["total"]["value"] > 0, answer
-    for name in INDEXES:
+    for name in searches.INDEXES:
         run = verify(rig, name)
         assert run["state"] == "done" and run["differing"] == 0 and run["documents_compared"] > 0, run
     rig.sql("SELECT anabranch.rebuild('activity')")
     rig.wait_until(lambda: rig.value("SELECT generation FROM anabranch.indexes WHERE index = 'activity'::regclass") == 2, "a new generation")
     wait_complete(rig, "activity")
-    expect_equal(rig, engine)
+    searches.expect_equal(rig, engine)
     rig.sql("SELECT anabranch.drop_index('pairs')")
     rig.wait_until(lambda: engine.request("GET", "/pairs")[0] == 404, "the dropped index to be gone")

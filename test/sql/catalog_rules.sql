@@ -4,7 +4,7 @@ SELECT plan(11);
 
 SELECT is_empty($$
   SELECT p.oid::regprocedure FROM pg_proc AS p
-  WHERE p.pronamespace = 'anabranch'::regnamespace AND p.proname NOT IN ('create_aggregate_table', 'alter_aggregate_table', 'republish', 'row_key')
+  WHERE p.pronamespace = 'anabranch'::regnamespace AND p.proname NOT IN ('create_aggregate_table', 'create_index', 'alter_aggregate_table', 'alter_index', 'republish', 'row_key')
     AND NOT (p.provolatile = 'i' AND p.prolang <> (SELECT oid FROM pg_language WHERE lanname = 'sql'))
     AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
 $$, 'every function pins its search_path, but those that read a query as their caller would, and those that look nothing up');
@@ -38,8 +38,8 @@ SELECT set_eq($$
   WHERE p.pronamespace = 'anabranch'::regnamespace
     AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
                 WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')
-$$, ARRAY['add_counts', 'add_index', 'alter_aggregate_table', 'assert_fresh', 'cancel', 'cancel_republish', 'census', 'drop_aggregate_table',
-         'drop_former', 'is_fresh', 'on_partition_removed', 'pause', 'proto_schema', 'rebuild', 'repair', 'republish', 'resume', 'row_key', 'swap', 'swap_back', 'verify',
+$$, ARRAY['add_counts', 'add_index', 'alter_aggregate_table', 'alter_index', 'assert_fresh', 'cancel', 'cancel_republish', 'census', 'drop_aggregate_table',
+         'drop_former', 'drop_index', 'is_fresh', 'on_partition_removed', 'pause', 'proto_schema', 'rebuild', 'repair', 'republish', 'resume', 'row_key', 'swap', 'swap_back', 'verify',
          'verify_every', 'wait_for'],
   'these functions, and no others, are open to everybody');
 

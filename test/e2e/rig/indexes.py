@@ -28,7 +28,7 @@ def search_section(opensearch, **more):
 
 
 def create_index(rig, name, engine, query, columns, **options):
-    rig.sql("SELECT anabranch.create_index(%s, %s, %s, %s, %s)", (name, engine, query, columns, json.dumps(options)))
+    rig.sql("SELECT anabranch.create_index(%s, %s, %s, %s, %s, prepare_sources => true)", (name, engine, query, columns, json.dumps(options)))
 
 
 def wait_complete(rig, *names, seconds=PATIENCE_SECONDS):

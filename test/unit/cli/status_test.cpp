@@ -206,5 +206,28 @@ TEST(StatusJson, HoldsWhatTheScreenShows) {
   EXPECT_EQ(nothing["source"], nullptr);
 }
 
+TEST(StatusScreen, IndexesStandBelowCopies) {
+  auto facts = healthy();
+  EXPECT_THAT(status_screen(facts, std::nullopt, {}), Not(HasSubstr("index ")));
+  IndexStatus filling;
+  filling.name = "public.user_info";
+  filling.state = "filling";
+  filling.swept = 1200;
+  filling.documents_all = 5000;
+  IndexStatus ill = filling;
+  ill.name = "public.orders_found";
+  ill.state = "live";
+  ill.severity = Severity::critical;
+  ill.lag_bytes = 3 << 20;
+  facts.indexes = {filling, ill};
+  const auto screen = status_screen(facts, std::nullopt, {});
+  EXPECT_THAT(screen, HasSubstr("1,200 of ~5,000"));
+  EXPECT_THAT(screen, HasSubstr("see below"));
+  EXPECT_LT(screen.find("public.user_activity"), screen.find("public.user_info"));
+  const auto json = nlohmann::json::parse(status_json(facts, std::nullopt, {}));
+  EXPECT_EQ(json["indexes"][1]["severity"], "critical");
+  EXPECT_EQ(json["indexes"][0]["swept"], 1200);
+}
+
 }  // namespace
 }  // namespace anabranch

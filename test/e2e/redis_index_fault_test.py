@@ -1,0 +1,240 @@
+"""What goes wrong round an index in Redis: kills of everybody, a Redis that loses what it had or is full, other people's keys, two
+sidecars. After each the index holds what its query says, or the reason why not is told with the remedy."""
+
+import json
+import os
+import pathlib
+import shutil
+import time
+
+from kill_test import failpoints
+
+from rig import caches, needs, social
+from rig.indexes import create_index, differences, ended, redis_section, use_engines, verify, wait_complete
+
+KILLS = int(os.environ.get("ANABRANCH_KILLS", "200"))
+
+
+def start(rig, redis, **more):
+    path = caches.create_all(rig, redis, **more)
+    rig.sidecar.start()
+    wait_complete(rig, *caches.INDEXES)
+    return path
+
+
+def problem(rig, name):
+    return rig.sql("SELECT problem, remedy FROM anabranch.indexes WHERE index = %s::regclass", (name,))[0]
+
+
+@needs(seconds=60)
+def test_sidecar_killed_at_each_step(rig, make_redis, rng):
+    redis = make_redis()
+    caches.create_all(rig, redis)
+    names = failpoints("index")
+    assert {"index_opened", "index_written", "index_recorded", "index_published", "index_compared", "index_repaired"} <= set(names), names
+    for name in names:
+        for count in (1, 7):
+            rig.sidecar.start(failpoint=f"{name}:{count}")
+            deadline = time.monotonic() + 20
+            while rig.sidecar.running() and time.monotonic() < deadline:
+                social.change(rig, rng, 5)
+                damaged = [key for key in redis.contents() if key.startswith("user:")]
+                if name in ("index_compared", "index_repaired") and damaged and not rig.value(
+                        "SELECT count(*) FROM anabranch.verifications WHERE state IN ('queued', 'running')"):
+                    redis.command("HSET", rng.choice(damaged), "likes", "-1")
+                    rig.sql("SELECT anabranch.verify('user_info', 'index', duty => 1, repair => true)")
+                if name == "index_published" and rig.value("SELECT min(filled) = max(generation) FROM anabranch.index_progress AS p "
+                                                                         "JOIN anabranch.external_index AS x ON x.copy = p.copy"):
+                    rig.sql("SELECT anabranch.alter_index(index, options => options) FROM anabranch.indexes")
+            assert not rig.sidecar.running(), f"{name}:{count} was not reached"
+            rig.sidecar.wait()
+    rig.sidecar.start()
+    wait_complete(rig, *caches.INDEXES)
+    rig.wait_until(lambda: not rig.value("SELECT count(*) FROM anabranch.verifications WHERE state IN ('queued', 'running')"), "the end of verifications")
+    rig.wait_fresh(*caches.INDEXES)
+    verify(rig, "user_info", "index", repair=True)
+    caches.expect_equal(rig, redis)
+
+
+@needs(seconds=60)
+def test_everybody_killed_at_random(rig, make_redis, rng):
+    redis = make_redis()
+    start(rig, redis)
+
+    def kill_redis():
+        redis.kill()
+        time.sleep(rng.choice([0, 0.3]))
+        redis.start()
+
+    for _ in range(max(KILLS // 40, 2)):
+        with rig.load(social.LOAD):
+            for _ in range(6):
+                time.sleep(rng.choice([0.05, 0.3, 0.8]) * rng.random())
+                rng.choice([rig.sidecar.kill, rig.crash_restart, kill_redis])()
+                if not rig.sidecar.running():
+                    rig.sidecar.start()
+        caches.expect_equal(rig, redis)
+
+
+def test_flushall_and_an_old_state(rig, make_redis, rng):
+    redis = make_redis()
+    start(rig, redis)
+    assert redis.command("FLUSHALL") == "OK"
+    rig.wait_until(lambda: rig.sidecar.log().count("made anew") == len(caches.INDEXES), "the loss to be noticed")
+    wait_complete(rig, *caches.INDEXES)
+    caches.expect_equal(rig, redis)
+
+    # The files of a backup, made while the server stood still.
+    redis.stop()
+    kept = f"{redis.path}.kept"
+    shutil.copytree(redis.path, kept)
+    redis.start()
+    social.change(rig, rng, 60)
+    caches.expect_equal(rig, redis)
+    redis.stop()
+    for item in pathlib.Path(redis.path).iterdir():
+        if item.is_dir() and item.name != "socket":
+            shutil.rmtree(item)
+            shutil.copytree(pathlib.Path(kept, item.name), item)
+    shutil.rmtree(kept)
+    redis.start()
+    rig.wait_until(lambda: rig.sidecar.log().count("gone back in time") == len(caches.INDEXES), "the old state to be noticed")
+    wait_complete(rig, *caches.INDEXES)
+    caches.expect_equal(rig, redis)
+
+
+def test_full_memory_is_waited_for(rig, make_redis):
+    redis = make_redis(maxmemory="4mb", maxmemory_policy="noeviction")
+    rig.sql("CREATE TABLE page (id int PRIMARY KEY, body text)")
+    use_engines(rig, cache=redis_section(redis))
+    create_index(rig, "page_cache", "cache", "SELECT id, body FROM page", ["id"])
+    rig.sidecar.start()
+    wait_complete(rig, "page_cache")
+    rig.sql("INSERT INTO page SELECT i, repeat('x', 10000) FROM generate_series(1, 1000) AS i")
+    rig.wait_until(lambda: "memory" in (problem(rig, "page_cache")[0] or ""), lambda: f"the problem to be told: {problem(rig, 'page_cache')}")
+    assert rig.value("SELECT level FROM anabranch.status WHERE kind = 'index'") == "critical"
+    redis.command("CONFIG", "SET", "maxmemory", "100mb")
+    rig.wait_fresh("page_cache")
+    assert len(redis.contents()) == 1000 and problem(rig, "page_cache")[0] is None
+
+
+def test_damage_is_found_and_mended(rig, make_redis, rng):
+    redis = make_redis()
+    start(rig, redis)
+    rig.wait_fresh(*caches.INDEXES)
+    redis.command("HSET", "user:7", "likes", "-1")
+    redis.command("DEL", "user:8")
+    redis.command("HSET", "user:9", "note", "not ours")
+    redis.command("SET", "tweet:77", "{}")
+    redis.command("ZADD", "heaviest:5", "77", "nobody")
+    redis.command("SREM", "following:3", redis.command("SRANDMEMBER", "following:3"))
+    for name, classes in {"user_info": ["missing", "wrong", "wrong"], "tweet": ["wrong"], "following": ["missing"]}.items():
+        run = verify(rig, name, "index")
+        found = differences(rig, run["run"])
+        assert run["state"] == "done" and [kind for kind, _, _ in found] == classes and run["differing"] == len(classes), (run, found)
+        mended = ended(rig, rig.value("SELECT anabranch.repair(%s)", (run["run"],)))
+        assert mended["state"] == "done" and mended["repaired"] == len(classes) and mended["left_over"] == 0, (mended, differences(rig, mended["run"]))
+        again = verify(rig, name)
+        assert again["differing"] == 0 and again["documents_compared"] > 0, (again, differences(rig, again["run"]))
+    # Nothing is taken for damage that is on its way, and nothing that is repaired overwrites what is newer.
+    with rig.load(social.LOAD):
+        for _ in range(5):
+            user = rng.randint(1, 1000)
+            redis.command("HSET", f"user:{user}", "likes", "-1")
+            redis.command("DEL", f"tweet:{rng.randint(1, 5000)}")
+            for name, most in {"user_info": 1, "tweet": 1, "heaviest": 0, "following": 0}.items():
+                run = verify(rig, name, "index", repair=True)
+                assert run["state"] == "done" and run["differing"] <= most and run["left_over"] == 0, (run, differences(rig, run["run"]))
+    redis.command("ZREM", "heaviest:5", "nobody")  # a member that no bookkeeping knows is nobody's to find
+    caches.expect_equal(rig, redis)
+
+
+def test_documents_that_cannot_be(rig, make_redis):
+    redis = make_redis()
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text, shelf text, score float8)")
+    use_engines(rig, cache=redis_section(redis))
+    create_index(rig, "by_name", "cache", "SELECT name, shelf, id FROM item", ["name"], key="item:{name}")
+    create_index(rig, "best", "cache", "SELECT name, id, score FROM item", ["id"], shape="sorted_set", key="best", member="id", score="score")
+    rig.sidecar.start()
+    wait_complete(rig, "by_name", "best")
+    redis.command("SET", "best", "somebody's")
+    rig.sql("INSERT INTO item VALUES (1, 'a', 'x', 1), (2, NULL, 'x', 2), (3, 'c', 'x', 'NaN'), (4, 'c', 'y', 3), (5, E'd\\n\\t \\\\ \\x22 \\u00e9', 'z', 'Infinity')")
+    rig.wait_fresh("by_name")
+    rig.wait_until(lambda: rig.value("SELECT count(*) FROM anabranch.dead_letters") == 7, lambda: rig.sql("SELECT relation, reason FROM anabranch.dead_letters"))
+    letters = rig.sql("SELECT relation, convert_from(key, 'UTF8'), reason FROM anabranch.dead_letters ORDER BY 1, 2")
+    reasons = {(relation, key): reason for relation, key, reason in letters}
+    assert "not unique" in reasons["by_name", '{"name": "c"}'] and "NULL" in reasons["by_name", '{"name": null}'], reasons
+    assert "another type" in reasons["best", '{"id": 1}'], reasons
+    run = verify(rig, "by_name", "index")
+    assert run["state"] == "done", run
+    redis.command("DEL", "best")
+    rig.sql("UPDATE item SET name = 'b' WHERE id = 2; DELETE FROM item WHERE id = 4; UPDATE item SET score = score + 1")
+    rig.wait_fresh("by_name", "best")
+    assert verify(rig, "best", "index", repair=True)["left_over"] == 1  # what did not change was not sent again
+    letters = rig.sql("SELECT relation, convert_from(key, 'UTF8'), reason FROM anabranch.dead_letters")
+    assert [letter[:2] for letter in letters] == [("best", '{"id": 3}')], letters
+    held = redis.contents()
+    assert held["best"] == {"1": 2.0, "2": 3.0, "5": float("inf")} and json.loads(held["item:c"])["shelf"] == "x" and 'item:d\n\t \\ " \u00e9' in held, held
+
+
+def test_wrong_engines_are_told(rig, make_redis):
+    redis = make_redis(requirepass="secret")
+    password = rig.directory / f"{rig.log_path.name}.password"
+    password.write_text("wrong")
+    password.chmod(0o600)
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    path = use_engines(rig, cache=redis_section(redis, user="default", password_file=str(password)), gone={"kind": "redis", "url": "redis://127.0.0.1:9/0"})
+    for name, engine in {"refused": "cache", "away": "gone", "unnamed": "nowhere"}.items():
+        create_index(rig, name, engine, "SELECT id, name FROM item", ["id"])
+    rig.sidecar.start()
+    for name in ("refused", "away", "unnamed"):
+        rig.wait_until(lambda: all(problem(rig, name)), lambda: f"{name}: a problem with its remedy: {problem(rig, name)}\n{rig.sidecar.log_tail()}")
+    assert "section [index.nowhere]" in problem(rig, "unnamed")[0] and "secret" not in rig.sidecar.log()
+    told = rig.command("check", "--config", str(path), check=False).stdout
+    assert "index.cache" in told and "index.gone" in told and "redis 7" not in told, told
+    assert "public.refused" in rig.command("status", "--config", str(path), check=False).stdout
+    password.write_text("secret")
+    assert f"redis 7 at {redis.address}" in rig.command("check", "--config", str(path), check=False).stdout
+    wait_complete(rig, "refused")
+    assert rig.sql_error("SELECT anabranch.create_index('x', 'http://a', 'SELECT id FROM item', '{id}')").pgcode == "22023"
+    for options in ('{"shape": "tree"}', '{"shape": "set"}', '{"key": "a:{name}"}', '{"key": "a:{"}', '{"ttl": 0}', '{"colour": 1}', '{"key": "constant"}', '[]'):
+        error = rig.sql_error(f"SELECT anabranch.create_index('x', 'cache', 'SELECT id FROM item', '{{id}}', '{options}')")
+        assert error.pgcode in ("22023", "23514"), (options, error)
+
+
+def test_two_sidecars_and_a_late_one(rig, make_redis, rng):
+    """The one that was replaced writes nothing any more, however late it wakes up."""
+    redis = make_redis()
+    start(rig, redis)
+    with rig.load(social.LOAD):
+        time.sleep(0.5)
+        rig.sidecar.halt()
+        rig.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")
+        rig.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'anabranch%'")
+        other = rig.another_sidecar()
+        other.arguments = rig.sidecar.arguments
+        other.start()
+        rig.wait_until(lambda: "delivering to an index" in other.log(), "the other to deliver")
+        time.sleep(1)
+        rig.sidecar.go_on()
+        assert rig.sidecar.wait() == 3
+    caches.expect_equal(rig, redis)
+    other.stop()
+
+
+def test_a_hot_key_and_large_documents(rig, make_redis):
+    redis = make_redis()
+    rig.sql("CREATE TABLE counter (id int PRIMARY KEY, n bigint); CREATE TABLE page (id text PRIMARY KEY, body text)")
+    rig.sql("INSERT INTO counter VALUES (1, 0)")
+    use_engines(rig, cache=redis_section(redis))
+    create_index(rig, "counters", "cache", "SELECT id, n FROM counter", ["id"], shape="hash")
+    create_index(rig, "pages", "cache", "SELECT id, body FROM page", ["id"])
+    rig.sidecar.start()
+    wait_complete(rig, "counters", "pages")
+    rig.sql("DO $$ BEGIN FOR i IN 1..100000 LOOP UPDATE counter SET n = n + 1 WHERE id = 1; IF i % 50 = 0 THEN COMMIT; END IF; END LOOP; END $$")
+    rig.sql("INSERT INTO page SELECT 'p' || i, repeat(chr(33 + i), 10000000) FROM generate_series(1, 20) AS i")
+    rig.wait_fresh("counters", "pages")
+    held = redis.contents()
+    assert held["counters:1"] == {"id": "1", "n": "100000"} and all(len(json.loads(held[f"pages:p{i}"])["body"]) == 10_000_000 for i in range(1, 21))
+    sent = rig.value("SELECT documents FROM anabranch.indexes WHERE index = 'counters'::regclass")
+    assert sent < 1000, f"{sent} documents were sent for one that changed 100,000 times"

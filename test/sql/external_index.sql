@@ -1,0 +1,97 @@
+\set ECHO none
+\i test/fixture/start.sql
+SELECT plan(38);
+CREATE ROLE operator IN ROLE anabranch_operator;
+CREATE ROLE stranger;
+GRANT CREATE ON SCHEMA public TO operator;
+CREATE TABLE orders (id bigint PRIMARY KEY, customer text, total numeric, note text, tags text[], facts jsonb);
+ALTER TABLE orders REPLICA IDENTITY FULL;
+ALTER TABLE orders OWNER TO operator;
+CREATE FUNCTION refusal(query text, key text[], options jsonb DEFAULT '{}') RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM anabranch.create_index('refused', 'engine', query, key, options);
+  RAISE EXCEPTION 'accepted';  -- and undone
+EXCEPTION WHEN OTHERS THEN
+  RETURN sqlerrm;
+END
+$$;
+
+-- What a key may be.
+SELECT is(refusal('SELECT customer, sum(total) AS total FROM orders GROUP BY customer', '{total}'), 'column "total" cannot be part of the key', 'an aggregate is no key');
+SELECT is(refusal('SELECT customer, sum(total) AS total FROM orders GROUP BY customer', '{nobody}'), 'column "nobody" of the key does not exist', 'nor is what is not there');
+SELECT is(refusal('SELECT upper(customer) AS c, sum(total) FROM orders GROUP BY customer', '{c}'), 'column "c" cannot be part of the key', 'nor an expression over a group');
+SELECT is(refusal('SELECT upper(customer) AS c, sum(total) FROM orders GROUP BY upper(customer)', '{c}'), 'accepted', 'but an expression that is a group');
+SELECT is(refusal('SELECT customer, note, count(*) FROM orders GROUP BY customer, note', '{customer}'), 'the key is not unique in the query', 'a key names every group');
+SELECT is(refusal('SELECT customer, count(*) FROM orders GROUP BY customer, note', '{customer}'), 'the key is not unique in the query', 'also one that is not shown');
+SELECT is(refusal('SELECT id, customer FROM orders', '{id,id}'), 'column "id" of the key is named twice', 'each once');
+SELECT is(refusal('SELECT id, customer FROM orders', ARRAY['id', NULL]), 'a column of the key must not be null', 'and none is NULL');
+SELECT is(refusal('SELECT id AS anabranch_id FROM orders', '{anabranch_id}'), 'column "anabranch_id" of an index has a name that anabranch uses', 'names of ours are ours');
+SELECT is(refusal('SELECT k AS key, n FROM (SELECT customer AS k, count(*) AS n FROM orders GROUP BY customer) AS s', '{key}'), 'accepted', 'a group is found through a subquery');
+SELECT is(refusal('SELECT count(*) AS n FROM orders', '{}'), 'accepted', 'what is one row needs no key');
+
+-- What options may be.
+SELECT is(refusal('SELECT id FROM orders', '{id}', options), problem, options::text)
+FROM (VALUES
+  ('{"shape": "tree"}'::jsonb, 'shape "tree" is unknown'),
+  ('{"colour": "red"}', 'option "colour" is unknown'),
+  ('{"mapping": 1}', 'option "mapping" is of the wrong type'),
+  ('{"ttl": 0}', 'ttl 0 is out of range'),
+  ('{"shape": "set", "member": "id", "ttl": 9}', 'shape "set" and option ttl do not go together'),
+  ('{"shape": "set"}', 'shape "set" and option member do not go together'),
+  ('{"shape": "sorted_set", "member": "id"}', 'shape "sorted_set" and option score do not go together'),
+  ('{"shape": "sorted_set", "member": "id", "score": "nothing"}', 'column "nothing" of option score does not exist'),
+  ('{"shape": "set", "member": "nothing"}', 'column "nothing" of option member is not one of the key'),
+  ('{"key": "order:{nothing}"}', 'column "nothing" of option key is not one of the key'),
+  ('{"key": "order"}', 'key pattern "order" does not have column "id"'),
+  ('{"key": "order:{id"}', 'key pattern "order:{id" cannot be read from "{id" on')) AS refused (options, problem);
+SELECT throws_ok($$SELECT anabranch.create_index('x', 'http://somewhere', 'SELECT id FROM orders', '{id}')$$, '22023',
+  'engine "http://somewhere" is no name of a section', 'an address is no engine');
+SET ROLE stranger;
+SELECT throws_ok($$SELECT anabranch.create_index('x', 'engine', 'SELECT id FROM orders', '{id}')$$, '42501', NULL, 'a stranger creates none');
+RESET ROLE;
+
+-- What is kept, and what it is made of.
+SET ROLE operator;
+SELECT anabranch.create_index('top', 'engine', 'SELECT customer, id, total FROM orders', '{customer,id}',
+  '{"shape": "sorted_set", "key": "top:{{{customer}}}", "member": "id", "score": "total"}') IS NULL AS ignore \gset
+SELECT anabranch.create_index('docs', 'engine', 'SELECT customer, id, note, tags, facts FROM orders', '{customer,id}') IS NULL AS ignore \gset
+SELECT anabranch.create_index('per_customer', 'engine', 'SELECT customer, count(*) AS orders, sum(total) AS total FROM orders GROUP BY customer', '{customer}',
+  '{"shape": "hash"}') IS NULL AS ignore \gset
+SELECT throws_ok('TABLE anabranch.index_progress', '42501', NULL, 'nobody reads what is kept of it');
+RESET ROLE;
+SELECT is((SELECT class FROM anabranch.definition WHERE copy = 'docs'::regclass), 'rows', 'an index is a copy like any other');
+INSERT INTO anabranch.source (name, system_identifier, timeline, slot, publication, token, lsn) VALUES ('home', '1', 3, 's', 'anabranch', 7, '0/800');
+UPDATE anabranch.progress SET state = 'live', lsn = '0/1000';
+SELECT count(anabranch.replace_view(copy, shown_view)) AS ignore FROM anabranch.definition WHERE copy IN ('top'::regclass, 'docs'::regclass, 'per_customer'::regclass) \gset
+SELECT throws_ok($$SELECT anabranch.begin_deliveries('docs'::regclass, 6)$$, 'AN001', NULL, 'who was replaced delivers nothing');
+SELECT count(anabranch.begin_deliveries(copy, 7)) AS ignore FROM anabranch.external_index \gset
+INSERT INTO anabranch_data.docs (customer, id, note, tags, facts, anabranch_key) VALUES
+  (E'a/\\b', 1, 'first', '{x,"y z"}', '{"n": 1.50}', 'k1'), (NULL, 2, NULL, NULL, NULL, 'k2'), ('twice', 3, 'one', '{}', '[1]', 'k3'), ('twice', 3, 'other', '{}', '[1]', 'k4');
+UPDATE anabranch_data.docs SET customer = 'moved' WHERE anabranch_key = 'k1';
+SELECT bag_eq($$SELECT key, id, content, rows FROM anabranch.changed_documents('docs'::regclass, 0, 1000000, 100000)$$, $$VALUES
+  ('{"id": 1, "customer": "a/\\b"}', 'a\/\\b/1', NULL, 1::bigint),
+  ('{"id": 1, "customer": "moved"}', 'moved/1', '{"id": 1, "note": "first", "tags": ["x", "y z"], "facts": {"n": 1.50}, "customer": "moved"}', 1),
+  ('{"id": 2, "customer": null}', NULL, NULL, 1),
+  ('{"id": 3, "customer": "twice"}', 'twice/3', '{"id": 3, "note": "one", "tags": [], "facts": [1], "customer": "twice"}', 2),
+  ('{"id": 3, "customer": "twice"}', 'twice/3', '{"id": 3, "note": "other", "tags": [], "facts": [1], "customer": "twice"}', 2)$$,
+  'documents of pending keys: the one that is gone, the one that has moved, one without a key and two of one key');
+SELECT throws_ok($$SELECT * FROM anabranch.changed_documents('docs'::regclass, 0, 1000000, 10)$$, '54000', NULL, 'more bytes than wanted are not read');
+SELECT results_eq($$SELECT key FROM anabranch.keyless_documents('docs'::regclass, 10, 1000)$$, $$VALUES ('{"id": 2, "customer": null}')$$, 'documents without a key are found');
+SELECT results_eq($$SELECT id FROM anabranch.next_documents('docs'::regclass, '{"customer": "moved", "id": 1}', 10, 1000)$$, $$VALUES ('twice/3'), ('twice/3')$$, 'documents behind a key');
+INSERT INTO anabranch_data.top (customer, id, total, anabranch_key) VALUES ('c', 1, 2.50, 'k1');
+SELECT results_eq($$SELECT target, member, content FROM anabranch.changed_documents('top'::regclass, 0, 1000000, 1000)$$, $$VALUES ('top:{c}', '1', '2.50')$$,
+  'a member of a sorted set, under a key whose braces are doubled');
+SELECT results_eq($$SELECT target, content FROM anabranch.keyed_documents('per_customer'::regclass, '[{"customer": "c"}]', 1000)$$, $$VALUES ('per_customer:c', NULL)$$,
+  'what the copy does not have is a document that is not there');
+TRUNCATE anabranch_data.docs;
+SELECT is((SELECT filled FROM anabranch.index_progress WHERE copy = 'docs'::regclass), 0, 'what was emptied is filled anew');
+
+SET ROLE stranger;
+SELECT throws_ok($$SELECT anabranch.drop_index('docs')$$, '42501', NULL, 'a stranger drops none');
+RESET ROLE;
+SELECT throws_ok($$SELECT anabranch.alter_index('docs')$$, '22023', 'either a query or options are to be given', 'an alteration alters something');
+UPDATE anabranch.index_progress SET identity = '1/x' WHERE copy = 'docs'::regclass;
+SELECT anabranch.drop_index('docs') IS NULL AS ignore \gset
+SELECT results_eq($$SELECT name, engine FROM anabranch.dropped_index$$, $$VALUES ('docs', 'engine')$$, 'what is dropped is still to be removed from its engine');
+SELECT * FROM finish();
+ROLLBACK;

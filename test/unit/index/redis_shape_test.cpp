@@ -1,0 +1,70 @@
+#include "sidecar/index/redis_shape.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace anabranch {
+namespace {
+
+using ::testing::HasSubstr;
+
+Document document(std::optional<std::string_view> content) {
+  return {.key = R"({"id": 1})", .id = "1", .target = "t:1", .member = "m", .content = content, .digest = {}};
+}
+
+// What is added, or the reason why nothing is.
+std::string added(RedisShape shape, const Document& document) {
+  RedisArguments arguments;
+  const auto reason = add_document(shape, document, arguments);
+  EXPECT_EQ(reason.has_value(), arguments.count() == 0);
+  return reason ? *reason : arguments.bytes();
+}
+
+std::string wire(std::initializer_list<std::string_view> arguments) {
+  return RedisArguments(arguments).bytes();
+}
+
+TEST(RedisShape, HasTheNamesOfTheOption) {
+  for (const auto shape : {RedisShape::json, RedisShape::hash, RedisShape::sorted_set, RedisShape::set})
+    EXPECT_EQ(parse_redis_shape(name_of(shape)), shape);
+  EXPECT_EQ(parse_redis_shape("sorted_set"), RedisShape::sorted_set);
+  EXPECT_EQ(parse_redis_shape("list"), std::nullopt);
+}
+
+TEST(RedisShape, MakesArgumentsOfContents) {
+  EXPECT_EQ(added(RedisShape::json, document("{}")), wire({"m", R"({"id": 1})", "1", "{}"}));
+  EXPECT_EQ(added(RedisShape::sorted_set, document("-1e3")), wire({"m", R"({"id": 1})", "1", "-1e3"}));
+  EXPECT_EQ(added(RedisShape::set, document("")), wire({"m", R"({"id": 1})", "0"}));
+  EXPECT_EQ(added(RedisShape::hash, document(R"({"b": "\u0000ü", "a": ""})")),
+            wire({"m", R"({"id": 1})", "4", "a", "", "b", std::string_view("\0ü", 3)}));
+  EXPECT_EQ(added(RedisShape::hash, document("{}")), wire({"m", R"({"id": 1})", "0"}));
+  EXPECT_EQ(added(RedisShape::hash, document(std::nullopt)), wire({"m", R"({"id": 1})", "-"}));
+}
+
+TEST(RedisShape, RefusesWhatNoRedisTakes) {
+  for (const char* content : {"", "{", "[]", "7", R"({"a": 1})", R"({"a": null})", R"({"a": {}})"})
+    EXPECT_THAT(added(RedisShape::hash, document(content)), HasSubstr("no JSON object of strings")) << content;
+  std::string many = "{";
+  for (int i = 0; i < 1'665; ++i) many += (i == 0 ? "\"" : ", \"") + std::to_string(i) + R"(": "")";
+  EXPECT_THAT(added(RedisShape::hash, document(many + "}")), HasSubstr("more than 1664"));
+  auto nameless = document("{}");
+  nameless.target = "";
+  EXPECT_THAT(added(RedisShape::json, nameless), HasSubstr("key in Redis is empty"));
+}
+
+TEST(RedisShape, TakesIdentitiesApart) {
+  const auto string = held_document(RedisShape::json, "a:b", "k");
+  EXPECT_EQ(string.target, "a:b");
+  EXPECT_EQ(string.id, "a:b");
+  EXPECT_EQ(string.key, "k");
+  const auto member = held_document(RedisShape::set, "3:a:bc:d", "k");
+  EXPECT_EQ(member.target, "a:b");
+  EXPECT_EQ(member.member, "c:d");
+  EXPECT_EQ(member.id, "a:b\nc:d");
+  EXPECT_EQ(held_document(RedisShape::sorted_set, "1:a", "k").member, "");
+  for (const char* identity : {"", ":", "a", "x:a", "3:ab", "3", "99999999999999999999999:a"})
+    EXPECT_THROW(held_document(RedisShape::set, identity, "k"), IndexError) << identity;
+}
+
+}  // namespace
+}  // namespace anabranch
