@@ -75,6 +75,10 @@ class Indexes:
     def pid(self):
         return self.rig.sidecar.process.pid
 
+    def session(self):
+        """The process of the server that reads the documents; None: it has not begun."""
+        return self.rig.value("SELECT max(pid) FROM pg_stat_activity WHERE application_name = 'anabranch index'")
+
     def stop(self):
         self.peak = max(self.peak, peak_mb(self.pid()))
         self.rig.sidecar.stop()
@@ -207,6 +211,10 @@ class PGSync:
         return seconds + time.monotonic() - began
 
 
+def pid_of(server):
+    return int((server.path / "pid").read_text().split()[0])
+
+
 @contextlib.contextmanager
 def ended(server):
     """A server that is destroyed with the block."""
@@ -216,4 +224,4 @@ def ended(server):
         server.destroy()
 
 
-__all__ = ["Bodies", "BareIndex", "Engine", "HASH", "Indexes", "PGSync", "QUERY", "bare_write", "ended", "every", "make_table", "redis_section", "search_section"]
+__all__ = ["Bodies", "BareIndex", "Engine", "HASH", "Indexes", "PGSync", "QUERY", "bare_write", "ended", "every", "make_table", "pid_of", "redis_section", "search_section"]
