@@ -75,6 +75,10 @@ class Indexes:
     def pid(self):
         return self.rig.sidecar.process.pid
 
+    def session(self):
+        """The process of the server that reads the documents; None: it has not begun."""
+        return self.rig.value("SELECT max(pid) FROM pg_stat_activity WHERE application_name = 'anabranch index'")
+
     def stop(self):
         self.peak = max(self.peak, peak_mb(self.pid()))
         self.rig.sidecar.stop()
@@ -95,6 +99,7 @@ class Indexes:
         return every(0.02, lambda: self.rig.value("SELECT coalesce(lsn >= %s::pg_lsn, false) FROM anabranch.indexes WHERE index = %s::regclass", (lsn, name)))
 
     def drop(self, name):
+        self.reached(name, self.rig.value("SELECT pg_current_wal_insert_lsn()::text"))
         self.rig.sql("SELECT anabranch.drop_index(%s::regclass)", (name,))
         every(0.05, lambda: self.rig.value("SELECT count(*) = 0 FROM anabranch.dropped_index"))
 
@@ -206,6 +211,10 @@ class PGSync:
         return seconds + time.monotonic() - began
 
 
+def pid_of(server):
+    return int((server.path / "pid").read_text().split()[0])
+
+
 @contextlib.contextmanager
 def ended(server):
     """A server that is destroyed with the block."""
@@ -215,4 +224,4 @@ def ended(server):
         server.destroy()
 
 
-__all__ = ["Bodies", "BareIndex", "Engine", "HASH", "Indexes", "PGSync", "QUERY", "bare_write", "ended", "every", "make_table", "redis_section", "search_section"]
+__all__ = ["Bodies", "BareIndex", "Engine", "HASH", "Indexes", "PGSync", "QUERY", "bare_write", "ended", "every", "make_table", "pid_of", "redis_section", "search_section"]

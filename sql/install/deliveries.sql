@@ -138,7 +138,7 @@ COMMENT ON FUNCTION anabranch.document_list(oid) IS 'part of statements that rea
 CREATE FUNCTION anabranch.documents_of(copy oid, keys text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), count(*) OVER (PARTITION BY o.key) FROM (SELECT %s FROM %s AS k LEFT JOIN LATERAL '
-                '(SELECT true AS anabranch_there, v AS anabranch_row FROM %s AS v WHERE %s) AS d ON true) AS o',
+                '(SELECT true AS anabranch_there, v AS anabranch_row FROM %s AS v WHERE %s) AS d ON true OFFSET 0) AS o',
                 anabranch.document_list($1), $2, $1::regclass,
                 coalesce((SELECT string_agg(format('v.%1$I = k.%1$I', c), ' AND ' ORDER BY n) FROM unnest(x.key) WITH ORDINALITY AS l (c, n)), 'true'))
   FROM anabranch.external_index AS x WHERE x.copy = $1
@@ -181,7 +181,7 @@ BEGIN
   END IF;
   RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, NULL,
     format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), o.anabranch_rows FROM (SELECT %s, k.anabranch_rows '
-           'FROM (SELECT true AS anabranch_there, v AS anabranch_row, %s AS anabranch_rows, v.* FROM %s AS v WHERE %s%s LIMIT %s) AS d CROSS JOIN LATERAL (SELECT d.*) AS k) AS o',
+           'FROM (SELECT true AS anabranch_there, v AS anabranch_row, %s AS anabranch_rows, v.* FROM %s AS v WHERE %s%s LIMIT %s) AS d CROSS JOIN LATERAL (SELECT d.*) AS k OFFSET 0) AS o',
            anabranch.document_list($1), CASE names WHEN '{}' THEN '1::bigint' ELSE format('count(*) OVER (PARTITION BY %s)', array_to_string(names, ', ')) END, $1::regclass,
            concat_ws(' AND ', CASE WHEN names = '{}' THEN CASE WHEN $2 IS NULL THEN 'true' ELSE 'false' END END, beyond,
                      (SELECT string_agg(name || ' IS NOT NULL', ' AND ') FROM unnest(names) AS name)),
@@ -195,7 +195,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 BEGIN
   RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, NULL, (
     SELECT format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), 1::bigint FROM (SELECT %s '
-                  'FROM (SELECT true AS anabranch_there, v AS anabranch_row, v.* FROM %s AS v WHERE %s LIMIT %s) AS d CROSS JOIN LATERAL (SELECT d.*) AS k) AS o',
+                  'FROM (SELECT true AS anabranch_there, v AS anabranch_row, v.* FROM %s AS v WHERE %s LIMIT %s) AS d CROSS JOIN LATERAL (SELECT d.*) AS k OFFSET 0) AS o',
                   anabranch.document_list($1), $1::regclass, coalesce((SELECT string_agg(format('v.%I IS NULL', c), ' OR ') FROM unnest(x.key) AS c), 'false'), $2)
     FROM anabranch.external_index AS x WHERE x.copy = $1), $3) AS r;
 END
