@@ -1,8 +1,10 @@
-// For bench/indexes: what loads documents as fast as that can be done, with all of them prepared before the clock starts.
+// For bench/indexes: what loads documents as fast as that can be done, with all of them prepared before the clock
+// starts.
 //
 //   bare_writer bulk HOST:PORT PATH FILE    FILE: bulk requests' lines, two a document. Sent to PATH in bodies of 5 MB,
 //                                           over two connections; then the index, PATH's first part, is refreshed
-//   bare_writer redis HOST:PORT FILE        FILE: commands as Redis reads them. Sent over one connection without waiting
+//   bare_writer redis HOST:PORT FILE        FILE: commands as Redis reads them. Sent over one connection without
+//   waiting
 //                                           for answers; ends when all of them are there
 //
 // Prints the seconds from the first byte sent to the last answer. An engine that refuses anything is an error.
@@ -129,7 +131,8 @@ double bulk(const std::string& address, const std::string& path, const char* fil
       Socket socket(address);
       for (std::size_t at = next++; at < bodies.size(); at = next++) {
         const std::string answer = post(socket, path + "?filter_path=errors", bodies[at]);
-        if (answer.find("\"errors\":false") == std::string::npos) throw std::runtime_error("not all were taken: " + answer);
+        if (answer.find("\"errors\":false") == std::string::npos)
+          throw std::runtime_error("not all were taken: " + answer);
       }
     });
   for (auto& thread : threads) thread.join();
