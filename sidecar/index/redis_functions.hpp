@@ -21,10 +21,11 @@ constexpr std::string_view redis_library = "anabranch_1";
 // a call: Lua's stack holds 8,000 arguments.
 constexpr std::string_view redis_functions = R"lua(#!lua name=anabranch_1
 
+local call, try  -- set by each function: they are not there while the library is loaded
 local tombstone_seconds = 3600
 local purged_min = 100
-local generation_digits, version_digits = 8, 24
-local live, deleted = 'd', '-'
+local generation_digits, version_digits, state_digit = 8, 24, 25
+local live = 'd'
 local fenced = 'FENCED another sidecar has taken over the index'
 local later = 'LATER the index holds a later generation'
 
@@ -32,9 +33,15 @@ local function is_member(shape)
   return shape == 'set' or shape == 'sorted_set'
 end
 
-local function identity_of(shape, target, member)
-  if is_member(shape) then return #target .. ':' .. target .. member end
-  return target
+-- Of each document. `members` holds the member of the first at `first`, and those of the others so far apart.
+local function identities_of(shape, keys, members, first, apart)
+  if not is_member(shape) then return {unpack(keys, 4)} end
+  local identities = {}
+  for i = 4, #keys do
+    local target = keys[i]
+    identities[i - 3] = #target .. ':' .. target .. members[first + (i - 4) * apart]
+  end
+  return identities
 end
 
 -- Each returns nothing, or the error. What others hold there as another type is left as it is: SET and UNLINK alone
@@ -42,46 +49,51 @@ end
 
 local put = {}
 
-function put.json(target, _, argv, first, _, ttl)
-  local found = redis.pcall('STRLEN', target)
+function put.json(target, _, content, ttl)
+  local found = try('STRLEN', target)
   if type(found) == 'table' then return found end
   local done
   if ttl then
-    done = redis.pcall('SET', target, argv[first], 'EX', ttl)
+    done = try('SET', target, content, 'EX', ttl)
   else
-    done = redis.pcall('SET', target, argv[first])
+    done = try('SET', target, content)
   end
   if done.err then return done end
 end
 
-function put.hash(target, _, argv, first, size, ttl, renewed)
-  if size == 0 then
-    local found = redis.pcall('HLEN', target)
-    if type(found) == 'table' then return found end
-    redis.call('UNLINK', target)
-    return
-  end
-  local done = redis.pcall('HSET', target, unpack(argv, first, first + size - 1))
+-- Sets all fields; whether the hash has others besides: of columns that are NULL now, or of somebody else. Or the error.
+local function set_fields(target, ...)
+  local done = try('HSET', target, ...)
   if type(done) == 'table' then return done end
-  -- Fields that are not of this row: of columns that are NULL now, or of somebody else.
-  if redis.call('HLEN', target) ~= size / 2 then
-    redis.call('UNLINK', target)
-    redis.call('HSET', target, unpack(argv, first, first + size - 1))
+  return call('HLEN', target) ~= select('#', ...) / 2
+end
+
+function put.hash(target, _, content, ttl, renewed)
+  local surplus
+  if content == '' then
+    surplus = try('HLEN', target)
+  else
+    surplus = set_fields(target, cmsgpack.unpack(content))
+  end
+  if type(surplus) == 'table' then return surplus end
+  if surplus then
+    call('UNLINK', target)
+    if content ~= '' then set_fields(target, cmsgpack.unpack(content)) end
   end
   if ttl then
-    redis.call('EXPIRE', target, ttl)
+    call('EXPIRE', target, ttl)
   elseif renewed then
-    redis.call('PERSIST', target)  -- the generation before may have had a ttl
+    call('PERSIST', target)  -- the generation before may have had a ttl
   end
 end
 
-function put.sorted_set(target, member, argv, first)
-  local done = redis.pcall('ZADD', target, argv[first], member)
+function put.sorted_set(target, member, content)
+  local done = try('ZADD', target, content, member)
   if type(done) == 'table' then return done end
 end
 
 function put.set(target, member)
-  local done = redis.pcall('SADD', target, member)
+  local done = try('SADD', target, member)
   if type(done) == 'table' then return done end
 end
 
@@ -91,12 +103,12 @@ local remove_member = {sorted_set = 'ZREM', set = 'SREM'}
 local function remove(shape, target, member)
   local command, done = remove_member[shape], nil
   if command then
-    done = redis.pcall(command, target, member)
+    done = try(command, target, member)
   else
-    done = redis.pcall(length_of[shape], target)
+    done = try(length_of[shape], target)
   end
   if type(done) == 'table' then return done end
-  if not command then redis.call('UNLINK', target) end
+  if not command then call('UNLINK', target) end
 end
 
 -- What is wrong with a document, in words; nothing when the error is the server's, and not this document's.
@@ -107,25 +119,26 @@ local function reason_of(failure)
 end
 
 local function purge(documents, tombstones, now, count_max)
-  local old = redis.call('ZRANGE', tombstones, '-inf', now - tombstone_seconds, 'BYSCORE', 'LIMIT', 0, count_max)
+  local old = call('ZRANGE', tombstones, '-inf', now - tombstone_seconds, 'BYSCORE', 'LIMIT', 0, count_max)
   if #old == 0 then return end
   local dead = {}
-  for i, entry in ipairs(redis.call('HMGET', documents, unpack(old))) do
+  for i, entry in ipairs(call('HMGET', documents, unpack(old))) do
     -- Written again since, it is no tombstone.
-    local state = entry and string.sub(entry, version_digits + 1, version_digits + 1)
-    if state == deleted then dead[#dead + 1] = old[i] end
+    if entry and string.sub(entry, state_digit, state_digit) ~= live then dead[#dead + 1] = old[i] end
   end
-  if #dead > 0 then redis.call('HDEL', documents, unpack(dead)) end
-  redis.call('ZREM', tombstones, unpack(old))
+  if #dead > 0 then call('HDEL', documents, unpack(dead)) end
+  call('ZREM', tombstones, unpack(old))
 end
 
--- ARGV: identity, token, version, shape, ttl or '', then of each document its member ('' where there is none), its key,
--- and '-' to delete it or the number of arguments that are its contents, and those. Returns the documents that Redis
--- does not take: the place of one, what is wrong with it, the place of the next.
+-- ARGV: identity, token, version, shape, ttl or '', then of each document its new entry, contents and, in a set or sorted
+-- set, member. The contents: of a string all of it; of a hash its fields and values by turns, each as a string of
+-- MessagePack, which makes one argument of many; of a sorted set the score. Returns the documents that Redis does not
+-- take: the place of one, what is wrong with it, the place of the next.
 local function write(keys, argv)
+  call, try = redis.call, redis.pcall
   local documents, tombstones, checkpoint = keys[1], keys[2], keys[3]
   local identity, token, version, shape, ttl = argv[1], argv[2], argv[3], argv[4], argv[5]
-  local known = redis.call('HMGET', checkpoint, 'identity', 'token', 'generation', 'version')
+  local known = call('HMGET', checkpoint, 'identity', 'token', 'generation', 'version')
   local generation = string.sub(version, 1, generation_digits)
   if known[1] ~= identity then
     return redis.error_reply('RENEWED the index is not the one that was opened')
@@ -134,35 +147,31 @@ local function write(keys, argv)
   if generation < known[3] then return redis.error_reply(later) end
 
   local count = #keys - 3
-  local starts, identities = {}, {}
-  local at = 6
-  for i = 1, count do
-    starts[i] = at
-    identities[i] = identity_of(shape, keys[i + 3], argv[at])
-    at = at + 3 + (tonumber(argv[at + 2]) or 0)
-  end
-  local entries = count > 0 and redis.call('HMGET', documents, unpack(identities)) or {}
+  local width = is_member(shape) and 3 or 2
+  local identities = identities_of(shape, keys, argv, 8, width)
+  local entries = count > 0 and call('HMGET', documents, unpack(identities)) or {}
 
   local sub, put_document = string.sub, put[shape]
-  local now = tonumber(redis.call('TIME')[1])
+  local now = tonumber(call('TIME')[1])
   if ttl == '' then ttl = nil end
   local written, dead, refused = {}, {}, {}
   for i = 1, count do
-    local entry, start = entries[i], starts[i]
+    local old, at = entries[i], 6 + (i - 1) * width
     -- An equal one is written again: that repairs what others have done to it.
-    if not entry or sub(entry, 1, version_digits) <= version then
-      local target, member, size = keys[i + 3], argv[start], tonumber(argv[start + 2])
-      local failure
-      if size then
-        local renewed = entry and sub(entry, 1, generation_digits) ~= generation
-        failure = put_document(target, member, argv, start + 3, size, ttl, renewed)
+    if not old or sub(old, 1, version_digits) <= version then
+      local target, new = keys[i + 3], argv[at]
+      local member = argv[at + 2]  -- of a string or hash it is the next one's entry, and not looked at
+      local is_live, failure = sub(new, state_digit, state_digit) == live, nil
+      if is_live then
+        local renewed = old and sub(old, 1, generation_digits) ~= generation
+        failure = put_document(target, member, argv[at + 1], ttl, renewed)
       else
         failure = remove(shape, target, member)
       end
       if not failure then
         written[#written + 1] = identities[i]
-        written[#written + 1] = version .. (size and live or deleted) .. argv[start + 1]
-        if not size then
+        written[#written + 1] = new
+        if not is_live then
           dead[#dead + 1] = now
           dead[#dead + 1] = identities[i]
         end
@@ -174,9 +183,9 @@ local function write(keys, argv)
       end
     end
   end
-  if #written > 0 then redis.call('HSET', documents, unpack(written)) end
-  if #dead > 0 then redis.call('ZADD', tombstones, unpack(dead)) end
-  if not known[4] or known[4] < version then redis.call('HSET', checkpoint, 'version', version) end
+  if #written > 0 then call('HSET', documents, unpack(written)) end
+  if #dead > 0 then call('ZADD', tombstones, unpack(dead)) end
+  if not known[4] or known[4] < version then call('HSET', checkpoint, 'version', version) end
   -- As many as came may go, so that they never pile up.
   purge(documents, tombstones, now, purged_min + count)
   return refused
@@ -185,20 +194,21 @@ end
 -- ARGV: owner, identity for an index that is not there yet, token, generation, shape. Returns identity, version or '',
 -- shape.
 local function open(keys, argv)
+  call, try = redis.call, redis.pcall
   local documents, tombstones, checkpoint = keys[1], keys[2], keys[3]
   local owner, identity, token, generation, shape = argv[1], argv[2], argv[3], argv[4], argv[5]
-  local known = redis.call('HMGET', checkpoint, 'owner', 'identity', 'token', 'generation', 'version', 'shape')
+  local known = call('HMGET', checkpoint, 'owner', 'identity', 'token', 'generation', 'version', 'shape')
   if not known[2] then
     -- What is left of one before was evicted in part: its versions say nothing any more.
-    redis.call('UNLINK', documents, tombstones)
-    redis.call('HSET', checkpoint, 'owner', owner, 'identity', identity, 'token', token, 'generation', generation,
+    call('UNLINK', documents, tombstones)
+    call('HSET', checkpoint, 'owner', owner, 'identity', identity, 'token', token, 'generation', generation,
                'shape', shape)
     return {identity, '', shape}
   end
   if known[1] ~= owner then return redis.error_reply('OWNED the index belongs to another database, or to another index of this one') end
   if token < known[3] then return redis.error_reply(fenced) end
   if generation < known[4] then return redis.error_reply(later) end
-  redis.call('HSET', checkpoint, 'token', token, 'generation', generation)
+  call('HSET', checkpoint, 'token', token, 'generation', generation)
   return {known[2], known[5] or '', known[6]}
 end
 
@@ -206,32 +216,32 @@ end
 -- of its target; what that holds, when it is of the shape's type: of a string at most so many bytes as the limit, of a
 -- hash all when there are not more fields, of a sorted set the score or false, of a set whether the member is in it.
 local function read(keys, argv)
+  call, try = redis.call, redis.pcall
   local shape, limit = argv[1], tonumber(argv[2])
   local count = #keys - 3
-  local identities = {}
-  for i = 1, count do identities[i] = identity_of(shape, keys[i + 3], argv[i + 2]) end
-  local entries = redis.call('HMGET', keys[1], unpack(identities))
+  local entries = call('HMGET', keys[1], unpack(identities_of(shape, keys, argv, 3, 1)))
   local found = {}
   for i = 1, count do
     local target, held = keys[i + 3], false
-    local kind = redis.call('TYPE', target).ok
+    local kind = call('TYPE', target).ok
     if shape == 'json' and kind == 'string' then
-      held = redis.call('GETRANGE', target, 0, limit - 1)
+      held = call('GETRANGE', target, 0, limit - 1)
     elseif shape == 'hash' and kind == 'hash' then
-      held = redis.call('HLEN', target) <= limit and redis.call('HGETALL', target)
+      held = call('HLEN', target) <= limit and call('HGETALL', target)
     elseif shape == 'sorted_set' and kind == 'zset' then
-      held = redis.call('ZSCORE', target, argv[i + 2])
+      held = call('ZSCORE', target, argv[i + 2])
     elseif shape == 'set' and kind == 'set' then
-      held = redis.call('SISMEMBER', target, argv[i + 2])
+      held = call('SISMEMBER', target, argv[i + 2])
     end
-    found[i] = {entries[i] and string.sub(entries[i], 1, version_digits + 1), kind, held}
+    found[i] = {entries[i] and string.sub(entries[i], 1, state_digit), kind, held}
   end
   return found
 end
 
 -- ARGV: owner, shape, then the member of each document. Removes their values.
 local function clear(keys, argv)
-  if redis.call('HGET', keys[3], 'owner') ~= argv[1] then return end
+  call, try = redis.call, redis.pcall
+  if call('HGET', keys[3], 'owner') ~= argv[1] then return end
   for i = 4, #keys do
     local failure = remove(argv[2], keys[i], argv[i - 1])
     if failure and not reason_of(failure) then return failure end
@@ -240,7 +250,8 @@ end
 
 -- ARGV: owner. Removes what is known of the documents.
 local function forget(keys, argv)
-  if redis.call('HGET', keys[3], 'owner') == argv[1] then redis.call('UNLINK', keys[1], keys[2], keys[3]) end
+  call, try = redis.call, redis.pcall
+  if call('HGET', keys[3], 'owner') == argv[1] then call('UNLINK', keys[1], keys[2], keys[3]) end
 end
 
 redis.register_function('anabranch_1_write', write)

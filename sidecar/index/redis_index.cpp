@@ -295,13 +295,14 @@ class RedisIndex : public ExternalIndex {
   RedisArguments make_batch(std::span<const Document> documents, IndexVersion version, std::size_t& next,
                             std::vector<std::size_t>& places, std::vector<RefusedDocument>& refused) const {
     std::vector<std::string_view> targets;
+    const auto version_text = fmt::format("{}{:016x}", generation_, version);
     RedisArguments contents;
     for (std::size_t bytes = 0; next < documents.size() && places.size() < batch_documents_max; ++next) {
       const auto& document = documents[next];
       bytes += document.key.size() + document.target.size() + document.member.size() +
                document.content.value_or(std::string_view()).size() + document_overhead_bytes;
       if (bytes > settings_.bulk_bytes_max && !places.empty()) break;
-      if (const auto reason = add_document(shape_, document, contents)) {
+      if (const auto reason = add_document(shape_, document, version_text, contents)) {
         refused.push_back({next, *reason});
         continue;
       }
@@ -311,7 +312,7 @@ class RedisIndex : public ExternalIndex {
     auto call = function_call("write", targets);
     call.add(identity_);
     call.add(token_);
-    call.add(fmt::format("{}{:016x}", generation_, version));
+    call.add(version_text);
     call.add(name_of(shape_));
     call.add(ttl_);
     call.add(contents);

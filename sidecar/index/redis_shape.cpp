@@ -15,6 +15,7 @@ using nlohmann::json;
 
 constexpr std::array<std::string_view, 4> names = {"json", "hash", "sorted_set", "set"};  // in the order of RedisShape
 
+constexpr char live = 'd', deleted = '-';
 constexpr std::size_t fields_max = 1'664;  // columns of a row in PostgreSQL
 constexpr std::size_t actual_bytes_max = 10'000;
 constexpr std::size_t escape_bytes_max = 6;  // of one byte as JSON: \u0000
@@ -43,6 +44,19 @@ std::optional<std::map<std::string, std::string>> parse_fields(std::string_view 
     fields.emplace(name, value.get_ref<const std::string&>());
   }
   return fields;
+}
+
+// As a string of MessagePack.
+void pack(std::string_view text, std::string& packed) {
+  constexpr unsigned char fixstr = 0xa0, str32 = 0xdb;  // there for good
+  constexpr std::size_t fixstr_bytes_max = 31;
+  if (text.size() <= fixstr_bytes_max) {
+    packed += static_cast<char>(fixstr | text.size());
+  } else {
+    packed += static_cast<char>(str32);
+    for (int shift = 24; shift >= 0; shift -= 8) packed += static_cast<char>(text.size() >> shift);
+  }
+  packed += text;
 }
 
 void compare_string(const Document& expected, const redisReply& value, FoundDocument& found) {
@@ -81,44 +95,34 @@ std::string_view name_of(RedisShape shape) {
   return names.at(static_cast<std::size_t>(shape));
 }
 
+bool has_members(RedisShape shape) {
+  return shape == RedisShape::set || shape == RedisShape::sorted_set;
+}
+
 std::size_t read_limit(RedisShape shape, const Document& expected) {
   if (shape == RedisShape::hash) return fields_max;
   // One more than is expected, so that what is longer is not taken for equal.
   return std::max(expected.content ? expected.content->size() : 0, actual_bytes_max) + 1;
 }
 
-std::optional<std::string> add_document(RedisShape shape, const Document& document, RedisArguments& arguments) {
+std::optional<std::string> add_document(RedisShape shape, const Document& document, std::string_view version,
+                                        RedisArguments& arguments) {
   if (document.target.empty()) return "its key in Redis is empty";
-  const auto add = [&](std::string_view size) {
-    arguments.add(document.member);
-    arguments.add(document.key);
-    arguments.add(size);
-  };
-  if (!document.content) {
-    add("-");
-    return std::nullopt;
-  }
-  switch (shape) {
-    case RedisShape::set:
-      add("0");
-      break;
-    case RedisShape::json:
-    case RedisShape::sorted_set:
-      add("1");
-      arguments.add(*document.content);
-      break;
-    case RedisShape::hash: {
-      const auto fields = parse_fields(*document.content);
-      if (!fields) return "its contents are no JSON object of strings";
-      if (fields->size() > fields_max) return fmt::format("it has more than {} columns", fields_max);
-      add(std::to_string(2 * fields->size()));
-      for (const auto& [name, value] : *fields) {
-        arguments.add(name);
-        arguments.add(value);
-      }
-      break;
+  std::string packed;
+  auto contents = document.content.value_or(std::string_view());
+  if (document.content && shape == RedisShape::hash) {
+    const auto fields = parse_fields(contents);
+    if (!fields) return "its contents are no JSON object of strings";
+    if (fields->size() > fields_max) return fmt::format("it has more than {} columns", fields_max);
+    for (const auto& [name, value] : *fields) {
+      pack(name, packed);
+      pack(value, packed);
     }
+    contents = packed;
   }
+  arguments.add(fmt::format("{}{}{}", version, document.content ? live : deleted, document.key));
+  arguments.add(contents);
+  if (has_members(shape)) arguments.add(document.member);
   return std::nullopt;
 }
 
@@ -146,7 +150,7 @@ FoundDocument compare(RedisShape shape, const Document& expected, std::string_vi
 
 HeldDocument held_document(RedisShape shape, std::string_view identity, std::string_view key) {
   HeldDocument held{.key = std::string(key), .id = {}, .target = std::string(identity), .member = {}};
-  if (shape == RedisShape::set || shape == RedisShape::sorted_set) {
+  if (has_members(shape)) {
     std::size_t size = 0;
     const auto [end, error] = std::from_chars(identity.data(), identity.data() + identity.size(), size);
     const auto rest = identity.substr(std::min<std::size_t>(end - identity.data() + 1, identity.size()));

@@ -20,14 +20,16 @@ enum class RedisShape {
 // By the names that the option "shape" has, which the functions in Redis know too.
 std::optional<RedisShape> parse_redis_shape(std::string_view name);
 std::string_view name_of(RedisShape shape);
+bool has_members(RedisShape shape);
 
 // A number of bytes, or for shape "hash" of fields, that the function "read" needs as its limit to let this document be
 // compared.
 std::size_t read_limit(RedisShape shape, const Document& expected);
 
-// Adds what the function "write" takes of a document behind its target. Returns why, and adds nothing, where no Redis
-// would take it.
-std::optional<std::string> add_document(RedisShape shape, const Document& document, RedisArguments& arguments);
+// Adds what the function "write" takes of a document, besides its target; `version` is as in the entries that it keeps.
+// Returns why, and adds nothing, where no Redis would take it.
+std::optional<std::string> add_document(RedisShape shape, const Document& document, std::string_view version,
+                                        RedisArguments& arguments);
 
 // What the function "read" has found at the document's target, `type` and `value`, against what is expected. Fills in
 // present, equal and actual.

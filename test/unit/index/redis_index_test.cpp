@@ -573,7 +573,8 @@ TEST_F(DatabaseRedisIndex, DropsWhatIsItsOwn) {
     std::vector<Document> documents;
     for (int i = 0; i < 2'000; ++i) {
       const auto& number = texts.emplace_back("t" + std::to_string(i));
-      documents.push_back(member_document(has_members ? "t" : std::string_view(number), has_members ? number : "",
+      documents.push_back(member_document(has_members ? "t" : std::string_view(number),
+                                          has_members ? std::string_view(number) : "",
                                           std::string_view(shape) == "hash" ? R"({"x": "1"})" : "1"));
     }
     documents.back().content = std::nullopt;

@@ -12,10 +12,10 @@ Document document(std::optional<std::string_view> content) {
   return {.key = R"({"id": 1})", .id = "1", .target = "t:1", .member = "m", .content = content, .digest = {}};
 }
 
-// What is added, or the reason why nothing is.
+// What is added to version "v", or the reason why nothing is.
 std::string added(RedisShape shape, const Document& document) {
   RedisArguments arguments;
-  const auto reason = add_document(shape, document, arguments);
+  const auto reason = add_document(shape, document, "v", arguments);
   EXPECT_EQ(reason.has_value(), arguments.count() == 0);
   return reason ? *reason : arguments.bytes();
 }
@@ -32,13 +32,35 @@ TEST(RedisShape, HasTheNamesOfTheOption) {
 }
 
 TEST(RedisShape, MakesArgumentsOfContents) {
-  EXPECT_EQ(added(RedisShape::json, document("{}")), wire({"m", R"({"id": 1})", "1", "{}"}));
-  EXPECT_EQ(added(RedisShape::sorted_set, document("-1e3")), wire({"m", R"({"id": 1})", "1", "-1e3"}));
-  EXPECT_EQ(added(RedisShape::set, document("")), wire({"m", R"({"id": 1})", "0"}));
-  EXPECT_EQ(added(RedisShape::hash, document(R"({"b": "\u0000ü", "a": ""})")),
-            wire({"m", R"({"id": 1})", "4", "a", "", "b", std::string_view("\0ü", 3)}));
-  EXPECT_EQ(added(RedisShape::hash, document("{}")), wire({"m", R"({"id": 1})", "0"}));
-  EXPECT_EQ(added(RedisShape::hash, document(std::nullopt)), wire({"m", R"({"id": 1})", "-"}));
+  constexpr std::string_view live = R"(vd{"id": 1})", deleted = R"(v-{"id": 1})";
+  EXPECT_EQ(added(RedisShape::json, document("{}")), wire({live, "{}"}));
+  EXPECT_EQ(added(RedisShape::sorted_set, document("-1e3")), wire({live, "-1e3", "m"}));
+  EXPECT_EQ(added(RedisShape::set, document("")), wire({live, "", "m"}));
+  EXPECT_EQ(added(RedisShape::set, document(std::nullopt)), wire({deleted, "", "m"}));
+  EXPECT_EQ(added(RedisShape::hash, document("{}")), wire({live, ""}));
+  EXPECT_EQ(added(RedisShape::hash, document(std::nullopt)), wire({deleted, ""}));
+}
+
+TEST(RedisShape, PacksFieldsAndValues) {
+  const auto packed = [](const nlohmann::json& content) {
+    RedisArguments arguments;
+    const auto text = content.dump();
+    EXPECT_EQ(add_document(RedisShape::hash, document(text), "v", arguments), std::nullopt);
+    const auto begin = arguments.bytes().find("\r\n", arguments.bytes().find("}\r\n") + 3) + 2;
+    return arguments.bytes().substr(begin, arguments.bytes().size() - begin - 2);
+  };
+  for (const auto size : {0, 1, 31, 32, 255, 256, 65'535, 65'536, 1'000'000}) {
+    const std::string value(static_cast<std::size_t>(size), 'x');
+    const auto bytes = packed({{"a", value}});
+    ASSERT_EQ(bytes.substr(0, 2),
+              "\xa1"
+              "a");
+    EXPECT_EQ(nlohmann::json::from_msgpack(bytes.substr(2)), value) << size;
+  }
+  EXPECT_EQ(packed({{"b", std::string("\0\xc3\xbc", 3)}, {"a", ""}}), std::string("\xa1"
+                                                                                  "a\xa0\xa1"
+                                                                                  "b\xa3\0\xc3\xbc",
+                                                                                  9));
 }
 
 TEST(RedisShape, RefusesWhatNoRedisTakes) {
