@@ -20,6 +20,7 @@ using namespace std::chrono_literals;
 constexpr milliseconds look_interval = 1s;     // for indexes
 constexpr milliseconds ask_interval = 50ms;    // for a request to look
 constexpr milliseconds engine_interval = 2s;   // between looks at an engine with nothing to do
+constexpr milliseconds live_interval = 100ms;  // between looks whether the copy is live
 constexpr milliseconds idle_interval = 500ms;  // a turn is taken that often, whatever has been heard
 constexpr milliseconds trim_interval = 1s;     // between removals of pending keys that were delivered
 constexpr milliseconds retry_delay_min = 100ms, retry_delay_max = 5s;
@@ -135,7 +136,7 @@ bool Deliveries::Worker::work() {
       looked_at_engine_ = Clock::now();
       break;
     case Delivery::Outcome::waiting:
-      wait(Clock::now() + idle_interval);
+      wait(Clock::now() + live_interval);
       break;
     case Delivery::Outcome::done:
       backoff_.succeeded();

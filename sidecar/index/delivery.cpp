@@ -170,7 +170,8 @@ bool Delivery::deliver(Turn& turn) {
     failpoint("index_published");
   }
 
-  if (sending.documents > 0 && index_->visible_within() > 0ms && !unseen_since_) unseen_since_ = Clock::now();
+  if (sending.documents > 0 && index_->visible_within() > 0ms && !unseen_since_)
+    unseen_since_ = Clock::now() - turn.age();
   if (unseen_since_ && (filled || Clock::now() >= *due())) {
     if (!filling || filled || !index_->side_by_side())
       index_->make_visible();

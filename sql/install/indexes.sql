@@ -200,10 +200,15 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   gone anabranch.external_index;
 BEGIN
-  DELETE FROM anabranch.external_index AS x WHERE x.copy = $1 RETURNING * INTO gone;
+  SELECT * INTO gone FROM anabranch.external_index AS x WHERE x.copy = $1;
   IF NOT FOUND THEN
     RETURN;
   END IF;
+  -- As a delivery has them: the pending keys first, then its progress.
+  IF EXISTS (SELECT FROM pg_class WHERE oid = gone.pending) THEN
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', gone.pending);
+  END IF;
+  DELETE FROM anabranch.external_index AS x WHERE x.copy = $1;
   -- What was never begun has left nothing at the engine.
   INSERT INTO anabranch.dropped_index (owner, name, engine, options)
   SELECT gone.owner, gone.name, gone.engine, gone.options
