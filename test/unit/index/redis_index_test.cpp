@@ -224,7 +224,10 @@ TEST_F(DatabaseRedisIndex, ConvergesInAnyOrder) {
        }},
       {"sorted_set", [](uint64_t n) { return std::to_string(n); }},
       {"set", [](uint64_t) { return std::string(); }}};
-  for (const auto& [shape, content_of] : contents) {
+  for (const auto& kind : contents) {
+    // No structured binding: a lambda below captures them.
+    const auto& shape = kind.first;
+    const auto& content_of = kind.second;
     SCOPED_TRACE(shape);
     const auto index = opened({{"shape", shape}, {"index", shape}});
     struct Batch {
