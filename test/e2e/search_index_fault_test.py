@@ -66,7 +66,7 @@ def test_everybody_killed_at_random(rig, make_opensearch, rng):
         engine.kill()
         engine.start()
 
-    for _ in range(max(KILLS // 60, 2)):
+    for _ in range(max(KILLS // 100, 2)):
         with rig.load(social.LOAD):
             for kill in [rig.sidecar.kill, rig.crash_restart, rig.sidecar.kill, kill_engine, rig.crash_restart]:
                 time.sleep(rng.choice([0.05, 0.5, 1]) * rng.random())
