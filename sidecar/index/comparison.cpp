@@ -73,6 +73,7 @@ class Comparing {
   const ComparisonOptions& options_;
   std::unique_ptr<ExternalIndex> index_;
   int rows_max_ = rows_first;
+  int contested_rows_ = rows_first;
   milliseconds held_{};  // how long the last turn took
   std::set<std::string, std::less<>> contested_;
   IndexComparison result_;
@@ -108,7 +109,7 @@ std::unique_ptr<Turn> Comparing::take_turn(std::set<std::string, std::less<>>& c
       result_.lsn = state.lsn;
       contested.clear();
       if (state.pending > 0) {
-        const DocumentBatch pending = turn->changed(state.number, state.upto);
+        const DocumentBatch pending = turn->changed(state.number, state.upto, Turn::Contents::empty);
         for (const Document& document : pending.documents()) contested.emplace(document.key);
       }
       return turn;
@@ -158,7 +159,7 @@ void Comparing::compare_held() {
     {
       std::set<std::string, std::less<>> contested;
       const auto turn = take_turn(contested);
-      const DocumentBatch expected = turn->keyed(keys_of(page));
+      const DocumentBatch expected = turn->keyed(keys_of(page), Turn::Contents::empty);
       const std::vector<Document> extra = extra_documents(page, expected);
       std::vector<Suspect> suspects;
       const std::vector<FoundDocument> found = index_->inspect(extra);
@@ -184,12 +185,12 @@ void Comparing::compare_contested(bool deliver) {
   deliver = deliver || contested_.size() > contested_max;
   std::string keys = "[";
   std::set<std::string, std::less<>> these;
-  while (!contested_.empty() && these.size() < static_cast<std::size_t>(rows_first)) {
+  while (!contested_.empty() && these.size() < static_cast<std::size_t>(contested_rows_)) {
     keys += (keys.size() > 1 ? "," : "") + *contested_.begin();
     these.insert(contested_.extract(contested_.begin()));
   }
   std::set<std::string, std::less<>> contested;
-  {
+  try {
     const auto turn = take_turn(contested);
     const DocumentBatch expected = turn->keyed(keys + "]");
     if (deliver) {
@@ -202,6 +203,11 @@ void Comparing::compare_contested(bool deliver) {
       delivered.version = version_at(*turn->state());
       turn->record(token_, delivered);
     }
+  } catch (const PgError& error) {
+    if (error.sqlstate() != too_large || contested_rows_ == rows_least) throw;
+    contested_rows_ = std::max(contested_rows_ / 2, rows_least);
+    contested_.merge(these);
+    return;
   }
   rest();
   if (!deliver && stop_.wait(look_wait)) throw Interrupted();

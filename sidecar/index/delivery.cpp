@@ -264,7 +264,7 @@ bool Delivery::sweep(Turn& turn, Sending& sending, Delivered& delivered) {
 bool Delivery::remove_extra(Turn& turn, Sending& sending) {
   while (true) {
     const HeldPage page = index_->scan(extra_after_);
-    const DocumentBatch expected = turn.keyed(keys_of(page));
+    const DocumentBatch expected = turn.keyed(keys_of(page), Turn::Contents::empty);
     const std::vector<Document> extra = extra_documents(page, expected);
     if (!extra.empty()) {
       index_->write(extra, sending.version);

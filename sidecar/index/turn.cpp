@@ -140,9 +140,10 @@ DocumentBatch Turn::read(const char* statement, Parameters parameters) {
   return DocumentBatch(connection_.exec(statement, parameters));
 }
 
-DocumentBatch Turn::changed(int64_t behind, int64_t upto) {
-  return read("SELECT * FROM anabranch.changed_documents($1::oid, $2::bigint, $3::bigint, $4::bigint)",
-              std::move(Parameters().integer(copy_).integer(behind).integer(upto).integer(bytes_max)));
+DocumentBatch Turn::changed(int64_t behind, int64_t upto, Contents contents) {
+  return read("SELECT * FROM anabranch.changed_documents($1::oid, $2::bigint, $3::bigint, $4::bigint, $5::boolean)",
+              std::move(Parameters().integer(copy_).integer(behind).integer(upto).integer(bytes_max).boolean(
+                  contents == Contents::read)));
 }
 
 DocumentBatch Turn::next(const std::optional<std::string>& behind, int rows_max) {
@@ -150,9 +151,9 @@ DocumentBatch Turn::next(const std::optional<std::string>& behind, int rows_max)
               std::move(Parameters().integer(copy_).optional_text(behind).integer(rows_max).integer(bytes_max)));
 }
 
-DocumentBatch Turn::keyed(const std::string& keys) {
-  return read("SELECT * FROM anabranch.keyed_documents($1::oid, $2::jsonb, $3::bigint)",
-              std::move(Parameters().integer(copy_).text(keys).integer(bytes_max)));
+DocumentBatch Turn::keyed(const std::string& keys, Contents contents) {
+  return read("SELECT * FROM anabranch.keyed_documents($1::oid, $2::jsonb, $3::bigint, $4::boolean)",
+              std::move(Parameters().integer(copy_).text(keys).integer(bytes_max).boolean(contents == Contents::read)));
 }
 
 DocumentBatch Turn::keyless(int rows_max) {

@@ -85,9 +85,10 @@ class Turn {
 
   // Documents. Throws PgError with SQLSTATE 54000 when there is more than one and they have more than bytes_max; the
   // turn is lost then.
-  DocumentBatch changed(int64_t behind, int64_t upto);
+  enum class Contents { read, empty };  // empty: only whether there is a document is asked for
+  DocumentBatch changed(int64_t behind, int64_t upto, Contents contents = Contents::read);
   DocumentBatch next(const std::optional<std::string>& behind, int rows_max);
-  DocumentBatch keyed(const std::string& keys);  // a JSON list
+  DocumentBatch keyed(const std::string& keys, Contents contents = Contents::read);  // a JSON list
   DocumentBatch keyless(int rows_max);
   static constexpr int64_t bytes_max = 16 << 20;
 

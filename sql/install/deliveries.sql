@@ -102,7 +102,7 @@ COMMENT ON FUNCTION anabranch.read_documents(oid, text, text, bigint) IS
   'runs a query over documents of a copy as its owner; wanted: a query for the keys that it may call "wanted", run as the extension''s owner, so that nothing a user wrote may be in it; more than one document, and of more than bytes_max, is program_limit_exceeded';
 
 -- The SELECT list that makes a document: of a row `k` of the key's columns, and a row `d` of the copy, `anabranch_row`.
-CREATE FUNCTION anabranch.document_list(copy oid) RETURNS text
+CREATE FUNCTION anabranch.document_list(copy oid, contents boolean) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   known   anabranch.external_index;
@@ -111,11 +111,11 @@ DECLARE
   id      text;
 BEGIN
   SELECT * INTO STRICT known FROM anabranch.external_index AS x WHERE x.copy = $1;
-  content := CASE known.options ->> 'shape'
+  content := CASE WHEN NOT $2 THEN '''''' ELSE CASE known.options ->> 'shape'
     WHEN 'hash' THEN '(SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each_text(to_jsonb(d.anabranch_row)) AS e WHERE e.value IS NOT NULL)::text'
     WHEN 'sorted_set' THEN format('(d.anabranch_row).%I::text', known.options ->> 'score')
     WHEN 'set' THEN ''''''
-    ELSE 'to_jsonb(d.anabranch_row)::text' END;
+    ELSE 'to_jsonb(d.anabranch_row)::text' END END;
   -- Several columns: "/" between them, and "\" before one that is meant as itself.
   SELECT CASE count(*) WHEN 0 THEN '''all''' WHEN 1 THEN max(format('k.%I::text', c))
               ELSE string_agg(format('replace(replace(k.%I::text, ''\'', ''\\''), ''/'', ''\/'')', c), ' || ''/'' || ' ORDER BY n) END
@@ -132,40 +132,40 @@ BEGIN
     id, coalesce(target, ''''''), CASE WHEN known.options ? 'member' THEN format('k.%I::text', known.options ->> 'member') ELSE '''''' END, content);
 END
 $$;
-COMMENT ON FUNCTION anabranch.document_list(oid) IS 'part of statements that read documents: what they consist of';
+COMMENT ON FUNCTION anabranch.document_list(oid, boolean) IS 'part of statements that read documents: what they consist of; without contents those are empty where there is a document';
 
 -- `keys`: a relation of distinct keys, called by their columns.
-CREATE FUNCTION anabranch.documents_of(copy oid, keys text) RETURNS text
+CREATE FUNCTION anabranch.documents_of(copy oid, keys text, contents boolean) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), count(*) OVER (PARTITION BY o.key) FROM (SELECT %s FROM %s AS k LEFT JOIN LATERAL '
                 '(SELECT true AS anabranch_there, v AS anabranch_row FROM %s AS v WHERE %s) AS d ON true OFFSET 0) AS o',
-                anabranch.document_list($1), $2, $1::regclass,
+                anabranch.document_list($1, $3), $2, $1::regclass,
                 coalesce((SELECT string_agg(format('v.%1$I = k.%1$I', c), ' AND ' ORDER BY n) FROM unnest(x.key) WITH ORDINALITY AS l (c, n)), 'true'))
   FROM anabranch.external_index AS x WHERE x.copy = $1
 $$;
-COMMENT ON FUNCTION anabranch.documents_of(oid, text) IS 'statement for the documents of keys, content NULL where there is none';
+COMMENT ON FUNCTION anabranch.documents_of(oid, text, boolean) IS 'statement for the documents of keys, content NULL where there is none';
 
-CREATE FUNCTION anabranch.changed_documents(copy oid, after bigint, upto bigint, bytes_max bigint) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
+CREATE FUNCTION anabranch.changed_documents(copy oid, after bigint, upto bigint, bytes_max bigint, contents boolean DEFAULT true) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, (
     SELECT format('SELECT DISTINCT true AS anabranch_one%s FROM %s WHERE number > %s AND number <= %s',
                   (SELECT string_agg(format(', %s AS %I', s.c, x.key[s.n]), '' ORDER BY s.n) FROM unnest(d.document_key) WITH ORDINALITY AS s (c, n)), x.pending, $2, $3)
-    FROM anabranch.external_index AS x JOIN anabranch.definition AS d ON d.copy = x.copy WHERE x.copy = $1), anabranch.documents_of($1, 'wanted'), $4) AS r;
+    FROM anabranch.external_index AS x JOIN anabranch.definition AS d ON d.copy = x.copy WHERE x.copy = $1), anabranch.documents_of($1, 'wanted', $5), $4) AS r;
 END
 $$;
-COMMENT ON FUNCTION anabranch.changed_documents(oid, bigint, bigint, bigint) IS 'the documents whose pending numbers are in a range';
+COMMENT ON FUNCTION anabranch.changed_documents(oid, bigint, bigint, bigint, boolean) IS 'the documents whose pending numbers are in a range; without contents, where only their keys are asked for';
 
-CREATE FUNCTION anabranch.keyed_documents(copy oid, keys jsonb, bytes_max bigint) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
+CREATE FUNCTION anabranch.keyed_documents(copy oid, keys jsonb, bytes_max bigint, contents boolean DEFAULT true) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, NULL, (
     SELECT anabranch.documents_of($1, format('(SELECT DISTINCT true AS anabranch_one%s FROM jsonb_array_elements(%L) AS e (key) CROSS JOIN LATERAL jsonb_populate_record(NULL::%s, e.key) AS r)',
-                  (SELECT string_agg(format(', r.%1$I AS %1$I', c), '' ORDER BY n) FROM unnest(x.key) WITH ORDINALITY AS l (c, n)), $2, x.copy))
+                  (SELECT string_agg(format(', r.%1$I AS %1$I', c), '' ORDER BY n) FROM unnest(x.key) WITH ORDINALITY AS l (c, n)), $2, x.copy), $4)
     FROM anabranch.external_index AS x WHERE x.copy = $1), $3) AS r;
 END
 $$;
-COMMENT ON FUNCTION anabranch.keyed_documents(oid, jsonb, bigint) IS 'the documents of a list of keys, each an object by column';
+COMMENT ON FUNCTION anabranch.keyed_documents(oid, jsonb, bigint, boolean) IS 'the documents of a list of keys, each an object by column; without contents, where it is only asked which there are';
 
 CREATE FUNCTION anabranch.next_documents(copy oid, after jsonb, rows_max int, bytes_max bigint) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -182,7 +182,7 @@ BEGIN
   RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, NULL,
     format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), o.anabranch_rows FROM (SELECT %s, k.anabranch_rows '
            'FROM (SELECT true AS anabranch_there, v AS anabranch_row, %s AS anabranch_rows, v.* FROM %s AS v WHERE %s%s LIMIT %s) AS d CROSS JOIN LATERAL (SELECT d.*) AS k OFFSET 0) AS o',
-           anabranch.document_list($1), CASE names WHEN '{}' THEN '1::bigint' ELSE format('count(*) OVER (PARTITION BY %s)', array_to_string(names, ', ')) END, $1::regclass,
+           anabranch.document_list($1, true), CASE names WHEN '{}' THEN '1::bigint' ELSE format('count(*) OVER (PARTITION BY %s)', array_to_string(names, ', ')) END, $1::regclass,
            concat_ws(' AND ', CASE WHEN names = '{}' THEN CASE WHEN $2 IS NULL THEN 'true' ELSE 'false' END END, beyond,
                      (SELECT string_agg(name || ' IS NOT NULL', ' AND ') FROM unnest(names) AS name)),
            ' ORDER BY ' || nullif(array_to_string(names, ', '), ''), $3), $4) AS r;
@@ -196,7 +196,7 @@ BEGIN
   RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, NULL, (
     SELECT format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), 1::bigint FROM (SELECT %s '
                   'FROM (SELECT true AS anabranch_there, v AS anabranch_row, v.* FROM %s AS v WHERE %s LIMIT %s) AS d CROSS JOIN LATERAL (SELECT d.*) AS k OFFSET 0) AS o',
-                  anabranch.document_list($1), $1::regclass, coalesce((SELECT string_agg(format('v.%I IS NULL', c), ' OR ') FROM unnest(x.key) AS c), 'false'), $2)
+                  anabranch.document_list($1, true), $1::regclass, coalesce((SELECT string_agg(format('v.%I IS NULL', c), ' OR ') FROM unnest(x.key) AS c), 'false'), $2)
     FROM anabranch.external_index AS x WHERE x.copy = $1), $3) AS r;
 END
 $$;

@@ -226,6 +226,8 @@ def test_a_hot_key_and_large_documents(rig, make_redis):
     redis = make_redis()
     rig.sql("CREATE TABLE counter (id int PRIMARY KEY, n bigint); CREATE TABLE page (id text PRIMARY KEY, body text)")
     rig.sql("INSERT INTO counter VALUES (1, 0)")
+    # Filled with more than is read at a time, and then looked through.
+    rig.sql("INSERT INTO page SELECT 'f' || i, repeat('x', 300000) FROM generate_series(1, 100) AS i")
     use_engines(rig, cache=redis_section(redis))
     create_index(rig, "counters", "cache", "SELECT id, n FROM counter", ["id"], shape="hash")
     create_index(rig, "pages", "cache", "SELECT id, body FROM page", ["id"])
@@ -236,5 +238,8 @@ def test_a_hot_key_and_large_documents(rig, make_redis):
     rig.wait_fresh("counters", "pages")
     held = redis.contents()
     assert held["counters:1"] == {"id": "1", "n": "100000"} and all(len(json.loads(held[f"pages:p{i}"])["body"]) == 10_000_000 for i in range(1, 21))
+    rig.sql("UPDATE page SET body = body || 'y' WHERE id LIKE 'f%'")
+    run = verify(rig, "pages", "index")
+    assert run["state"] == "done" and run["differing"] == 0 and run["documents_compared"] == 120, run
     sent = rig.value("SELECT documents FROM anabranch.indexes WHERE index = 'counters'::regclass")
     assert sent < 1000, f"{sent} documents were sent for one that changed 100,000 times"
