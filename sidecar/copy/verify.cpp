@@ -21,9 +21,9 @@
 #include "sidecar/apply/consolidate.hpp"
 #include "sidecar/apply/failure.hpp"
 #include "sidecar/copy/fill_slot.hpp"
+#include "sidecar/copy/verify_index.hpp"
 #include "sidecar/failpoint.hpp"
 #include "sidecar/home.hpp"
-#include "sidecar/index/comparison.hpp"
 #include "sidecar/log/kafka_log.hpp"
 #include "sidecar/log/slot_log.hpp"
 #include "sidecar/logging.hpp"
@@ -397,70 +397,20 @@ void Verification::end_twin(bool keep) {
 // --- An index outside the database
 // ------------------------------------------------------------------------------------
 
-// As JSON where it is some, without reading its numbers; else as a string.
-std::string shown_json(const std::string& text) {
-  if (nlohmann::json::accept(text)) return text;
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-std::string differences_json(const std::vector<IndexDifference>& differences) {
-  std::string list = "[";
-  for (const IndexDifference& difference : differences) {
-    list += fmt::format(R"({}{{"key":{},"class":"{}","repaired":{})", list.size() > 1 ? "," : "",
-                        shown_json(difference.key), difference.kind, difference.repaired);
-    if (!difference.expected.empty()) list += ",\"expected\":" + shown_json(difference.expected);
-    if (!difference.actual.empty()) list += ",\"actual\":" + shown_json(difference.actual);
-    list += '}';
-  }
-  return list + "]";
-}
-
 // What it should hold is the copy, which has been proved by now.
 void Verification::compare_documents() {
-  Connection& connection = session_.connection();
-  const Result asked =
-      connection.exec("SELECT anabranch.begin_index_comparison($1::bigint)", Parameters().integer(run_.run));
-  if (asked.rows() == 0) return;
-  const std::vector<IndexCopy> indexes = indexes_to_deliver(connection);
-  const auto copy =
-      std::find_if(indexes.begin(), indexes.end(), [&](const IndexCopy& index) { return index.oid == run_.copy; });
-  if (copy == indexes.end()) throw Ended("failed", "the index was dropped");
-  const auto section = context_.settings.indexes.find(copy->engine);
-  if (section == context_.settings.indexes.end())
-    throw Ended("failed", fmt::format("the settings file of the sidecar has no section [index.{}]", copy->engine));
-
-  ComparisonOptions options;
-  for (std::size_t row = 0; row < asked.rows(); ++row)
-    if (!asked.null(row, 0)) options.keys.emplace_back(asked.text(row, 0));
-  options.repairs = run_.repairs;
-  options.duty = run_.duty;
-  options.differences_max = differences_max;
-  options.note = [&](const std::string& waiting) { note(waiting); };
-  options.record = [&](const IndexComparison& result, const std::vector<IndexDifference>& differences) {
-    connection.exec(
-        "SELECT anabranch.record_index_comparison($1::bigint, $2::pg_lsn, $3::bigint, $4::bigint, $5::jsonb)",
-        Parameters()
-            .integer(run_.run)
-            .lsn(result.lsn)
-            .integer(result.compared)
-            .integer(result.differing)
-            .text(differences_json(differences)));
-  };
-  ConnectOptions connect = home_options(context_.settings);
-  connect.application_name = "anabranch verifier";
-  connect.settings = {{"work_mem", apply_work_mem}, {"client_connection_check_interval", "500"}};
-  connect.stop = &context_.stop;
-  Connection turns(connect);
-  try {
-    const IndexComparison result =
-        compare_index(turns, section->second, *copy, context_.token.token, context_.stop, options);
-    compared_ += result.compared;
-    differing_ += result.differing;
-  } catch (const IndexError& error) {
-    if (error.kind() == IndexError::Kind::refused)
-      throw Ended("failed", fmt::format("{}; {}", error.what(), error.remedy()));
-    wait(look_wait, error.what());
-    throw;
+  const auto go_on = [&](const std::string& waiting) { note(waiting); };
+  for (;;) {
+    try {
+      const IndexComparison result = compare_index_of(context_, session_.connection(), run_, go_on, differences_max);
+      compared_ += result.compared;
+      differing_ += result.differing;
+      return;
+    } catch (const IndexError& error) {
+      if (error.kind() == IndexError::Kind::refused)
+        throw Ended("failed", fmt::format("{}; {}", error.what(), error.remedy()));
+      wait(look_wait, error.what());
+    }
   }
 }
 

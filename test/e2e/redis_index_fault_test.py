@@ -145,6 +145,12 @@ def test_damage_is_found_and_mended(rig, make_redis, rng):
             for name, most in {"user_info": 1, "tweet": 1, "heaviest": 0, "following": 0}.items():
                 run = verify(rig, name, "index", repair=True)
                 assert run["state"] == "done" and run["differing"] <= most and run["left_over"] == 0, (run, differences(rig, run["run"]))
+    # An engine that is away is waited for, and what has been proved is not proved again.
+    redis.kill()
+    run = rig.value("SELECT anabranch.verify('user_info', duty => 1)")
+    rig.wait_until(lambda: rig.value("SELECT waiting ~ 'Redis' AND keys_compared > 0 FROM anabranch.verifications WHERE run = %s", (run,)), "the verification to wait")
+    redis.start()
+    assert ended(rig, run)["differing"] == 0 and rig.sidecar.log().count(f"(copy=\"public.user_info\" run={run} mode") == 1
     redis.command("ZREM", "heaviest:5", "nobody")  # a member that no bookkeeping knows is nobody's to find
     caches.expect_equal(rig, redis)
 

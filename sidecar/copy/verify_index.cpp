@@ -1,0 +1,75 @@
+#include "sidecar/copy/verify_index.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "sidecar/home.hpp"
+
+namespace anabranch {
+namespace {
+
+// As JSON where it is some, without reading its numbers; else as a string.
+std::string shown_json(const std::string& text) {
+  if (nlohmann::json::accept(text)) return text;
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string differences_json(const std::vector<IndexDifference>& differences) {
+  std::string list = "[";
+  for (const IndexDifference& difference : differences) {
+    list += fmt::format(R"({}{{"key":{},"class":"{}","repaired":{})", list.size() > 1 ? "," : "",
+                        shown_json(difference.key), difference.kind, difference.repaired);
+    if (!difference.expected.empty()) list += ",\"expected\":" + shown_json(difference.expected);
+    if (!difference.actual.empty()) list += ",\"actual\":" + shown_json(difference.actual);
+    list += '}';
+  }
+  return list + "]";
+}
+
+}  // namespace
+
+IndexComparison compare_index_of(const VerifyContext& context, Connection& connection, const VerificationRun& run,
+                                 const std::function<void(const std::string& waiting)>& note, int64_t differences_max) {
+  using Kind = IndexError::Kind;
+  const Result asked =
+      connection.exec("SELECT anabranch.begin_index_comparison($1::bigint)", Parameters().integer(run.run));
+  if (asked.rows() == 0) return {};
+  const std::vector<IndexCopy> indexes = indexes_to_deliver(connection);
+  const auto copy =
+      std::find_if(indexes.begin(), indexes.end(), [&](const IndexCopy& index) { return index.oid == run.copy; });
+  if (copy == indexes.end()) throw IndexError(Kind::refused, "the index was dropped", "nothing is left to verify");
+  const auto section = context.settings.indexes.find(copy->engine);
+  if (section == context.settings.indexes.end())
+    throw IndexError(Kind::refused,
+                     fmt::format("the settings file of the sidecar has no section [index.{}]", copy->engine),
+                     "write it, and start the sidecar anew");
+
+  ComparisonOptions options;
+  for (std::size_t row = 0; row < asked.rows(); ++row)
+    if (!asked.null(row, 0)) options.keys.emplace_back(asked.text(row, 0));
+  options.repairs = run.repairs;
+  options.duty = run.duty;
+  options.differences_max = differences_max;
+  options.note = note;
+  options.record = [&](const IndexComparison& result, const std::vector<IndexDifference>& differences) {
+    connection.exec(
+        "SELECT anabranch.record_index_comparison($1::bigint, $2::pg_lsn, $3::bigint, $4::bigint, $5::jsonb)",
+        Parameters()
+            .integer(run.run)
+            .lsn(result.lsn)
+            .integer(result.compared)
+            .integer(result.differing)
+            .text(differences_json(differences)));
+  };
+  ConnectOptions connect = home_options(context.settings);
+  connect.application_name = "anabranch verifier";
+  // A turn may have to be waited for longer than a lock is.
+  connect.settings = {{"work_mem", apply_work_mem}, {"client_connection_check_interval", "500"}};
+  connect.stop = &context.stop;
+  Connection turns(connect);
+  return compare_index(turns, section->second, *copy, context.token.token, context.stop, options);
+}
+
+}  // namespace anabranch
