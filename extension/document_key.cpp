@@ -1,7 +1,5 @@
 #include "extension/document_key.hpp"
 
-#include "extension/server_versions.hpp"
-
 namespace anabranch {
 namespace {
 

@@ -7,11 +7,12 @@ extern "C" {
 }
 
 #include "extension/apply.hpp"
-#include "extension/elevated.hpp"
 #include "extension/settings.hpp"
 
 namespace anabranch {
 namespace {
+
+constexpr int content_column = 5;  // of what a statement for documents returns
 
 Oid owner_of(Oid relation) {
   HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
@@ -21,8 +22,6 @@ Oid owner_of(Oid relation) {
   ReleaseSysCache(tuple);
   return owner;
 }
-
-constexpr int content_column = 5;
 
 // Takes documents up to a bound, so that nobody has to hold more of them in memory.
 struct Documents {

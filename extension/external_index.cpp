@@ -3,7 +3,6 @@
 #include "extension/postgres.hpp"
 
 extern "C" {
-#include <commands/defrem.h>
 #include <utils/array.h>
 }
 

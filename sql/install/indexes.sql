@@ -349,6 +349,8 @@ BEGIN
   pending := format('anabranch_data.%I', 'pending_' || known.id);
   EXECUTE format('CREATE TABLE %s (number bigint PRIMARY KEY%s) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100000, autovacuum_vacuum_cost_delay = 0)',
                  pending, coalesce(columns, ''));
+  -- Statistics of a range type would be made by a function of its author's, with our rights; as in definition.cpp.
+  EXECUTE (SELECT coalesce(string_agg(format('ALTER TABLE %s ALTER %s SET STATISTICS 0', pending, c), '; '), 'SELECT') FROM unnest(known.document_key) AS c);
   EXECUTE format('COMMENT ON TABLE %s IS %L', pending, format('documents of %s that are to be sent; written by anabranch alone', $1::regclass));
   INSERT INTO anabranch.external_index (copy, name, engine, key, options, pending)
   SELECT $1, coalesce($4 ->> 'index', c.relname), $2, $3, $4, pending::regclass FROM pg_class AS c WHERE c.oid = $1;

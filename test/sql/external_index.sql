@@ -1,6 +1,6 @@
 \set ECHO none
 \i test/fixture/start.sql
-SELECT plan(38);
+SELECT plan(39);
 CREATE ROLE operator IN ROLE anabranch_operator;
 CREATE ROLE stranger;
 GRANT CREATE ON SCHEMA public TO operator;
@@ -60,6 +60,8 @@ SELECT anabranch.create_index('per_customer', 'engine', 'SELECT customer, count(
 SELECT throws_ok('TABLE anabranch.index_progress', '42501', NULL, 'nobody reads what is kept of it');
 RESET ROLE;
 SELECT is((SELECT class FROM anabranch.definition WHERE copy = 'docs'::regclass), 'rows', 'an index is a copy like any other');
+SELECT is_empty($$SELECT a.attrelid::regclass, a.attname FROM anabranch.external_index AS x JOIN pg_attribute AS a ON a.attrelid = x.pending
+                  WHERE a.attnum > 1 AND a.attstattarget IS DISTINCT FROM 0$$, 'no statistics are made of keys, by whatever function their types have for that');
 INSERT INTO anabranch.source (name, system_identifier, timeline, slot, publication, token, lsn) VALUES ('home', '1', 3, 's', 'anabranch', 7, '0/800');
 UPDATE anabranch.progress SET state = 'live', lsn = '0/1000';
 SELECT count(anabranch.replace_view(copy, shown_view)) AS ignore FROM anabranch.definition WHERE copy IN ('top'::regclass, 'docs'::regclass, 'per_customer'::regclass) \gset
