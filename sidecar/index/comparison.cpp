@@ -141,8 +141,8 @@ void Comparing::compare_copy() {
       const auto turn = take_turn(contested);
       const DocumentBatch batch = turn->next(behind, rows_max_);
       judge(*turn, batch.documents(), contested);
-      if (batch.rows() > 0) behind = batch.last_key();
-      all = batch.rows() < static_cast<std::size_t>(rows_max_);
+      all = batch.rows() == 0;
+      if (!all) behind = batch.last_key();
     } catch (const PgError& error) {
       if (error.sqlstate() != too_large || rows_max_ == rows_least) throw;
       rows_max_ = std::max(rows_max_ / 2, rows_least);

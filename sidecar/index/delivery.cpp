@@ -1,6 +1,7 @@
 #include "sidecar/index/delivery.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "sidecar/failpoint.hpp"
 #include "sidecar/logging.hpp"
@@ -237,15 +238,15 @@ bool Delivery::sweep(Turn& turn, Sending& sending, Delivered& delivered) {
   int64_t swept = state.swept;
   if (!behind) {
     swept_all_ = false;
+    none_extra_ = std::exchange(opened_->is_new, false);
     extra_after_.clear();
   }
   while (!swept_all_) {
-    const int rows_max = rows_max_;
-    DocumentBatch batch = turn.next(behind, rows_max);
+    DocumentBatch batch = turn.next(behind, rows_max_);
     adapt(batch);
-    if (batch.rows() > 0) behind = batch.last_key();
+    swept_all_ = batch.rows() == 0;
+    if (!swept_all_) behind = batch.last_key();
     swept += static_cast<int64_t>(batch.rows());
-    swept_all_ = batch.rows() < static_cast<std::size_t>(rows_max);
     sending.send(std::move(batch), false);
     if (turn.age() > turn_time_max) break;
   }
@@ -253,7 +254,7 @@ bool Delivery::sweep(Turn& turn, Sending& sending, Delivered& delivered) {
   delivered.swept = swept;
   if (!swept_all_) return false;
   sending.finish();
-  if (!remove_extra(turn, sending)) return false;
+  if (!none_extra_ && !remove_extra(turn, sending)) return false;
   const DocumentBatch keyless = turn.keyless(keyless_max);
   sending.parked.insert(sending.parked.end(), keyless.parked().begin(), keyless.parked().end());
   return true;

@@ -69,6 +69,7 @@ class Delivery {
   std::optional<OpenedIndex> opened_;
   int rows_max_;
   bool swept_all_ = false;   // every document has been sent; now for those that are too many
+  bool none_extra_ = false;  // of them there are none: the index was empty when that began
   std::string extra_after_;  // how far the index has been looked through for them
   std::optional<std::chrono::steady_clock::time_point> unseen_since_;  // written, and not found yet
   bool moved_ = false;                                                 // a position waits to be recorded

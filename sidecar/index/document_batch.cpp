@@ -1,7 +1,6 @@
 #include "sidecar/index/document_batch.hpp"
 
 #include <unordered_map>
-#include <unordered_set>
 
 namespace anabranch {
 namespace {
@@ -19,7 +18,6 @@ bool is_of(const HeldDocument& held, const Document& document) {
 
 DocumentBatch::DocumentBatch(Result result) : rows_(std::move(result)) {
   documents_.reserve(rows_.rows());
-  std::unordered_set<std::string_view> ambiguous;
   for (std::size_t row = 0; row < rows_.rows(); ++row) {
     const bool present = !rows_.null(row, at_content);
     const std::string_view text = rows_.text(row, at_content);
@@ -32,10 +30,9 @@ DocumentBatch::DocumentBatch(Result result) : rows_(std::move(result)) {
       continue;
     }
     if (const int64_t count = rows_.integer(row, at_rows); count > 1) {
-      if (ambiguous.insert(rows_.text(row, at_key)).second)
-        parked_.push_back({std::string(rows_.text(row, at_key)), static_cast<int64_t>(text.size()),
-                           "the key is not unique: " + std::to_string(count) +
-                               " rows have it; name further columns in the key of the index"});
+      parked_.push_back({std::string(rows_.text(row, at_key)), static_cast<int64_t>(text.size()),
+                         "the key is not unique: " + std::to_string(count) +
+                             " rows have it; name further columns in the key of the index"});
       continue;
     }
     documents_.push_back({rows_.text(row, at_key), rows_.text(row, at_id), rows_.text(row, at_target),

@@ -60,6 +60,8 @@ struct OpenedIndex {
   // Highest version that was ever written to it; nullopt: it cannot tell. Less than what was acknowledged means that
   // the engine has gone back in time.
   std::optional<IndexVersion> version;
+  // It was made by this very call, and holds nothing.
+  bool is_new = false;
 };
 
 // A document that the engine will not take, however often it is sent.

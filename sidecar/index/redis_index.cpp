@@ -107,7 +107,8 @@ class RedisIndex : public ExternalIndex {
         state = enter(redis);
       }
       identity_ = state.identity;
-      return OpenedIndex{.identity = state.identity, .version = version_of(state.version).value_or(0)};
+      return OpenedIndex{
+          .identity = state.identity, .version = version_of(state.version).value_or(0), .is_new = state.is_new};
     });
   }
 
@@ -175,6 +176,7 @@ class RedisIndex : public ExternalIndex {
   struct State {
     std::string identity, version;
     RedisShape shape;
+    bool is_new;
   };
 
   // Any failure leaves answers under way, or a server that is not the one that was opened.
@@ -249,14 +251,16 @@ class RedisIndex : public ExternalIndex {
 
   State enter(RedisConnection& redis) {
     auto call = function_call("open", {});
-    const std::string identity = random_identity();
-    for (const std::string_view argument : {std::string_view(owner_), std::string_view(identity),
+    const std::string proposed = random_identity();
+    for (const std::string_view argument : {std::string_view(owner_), std::string_view(proposed),
                                             std::string_view(token_), std::string_view(generation_), name_of(shape_)})
       call.add(argument);
     const auto reply = redis.ask(call);
-    return {.identity = std::string(text_of(*reply->element[0])),
+    const auto identity = text_of(*reply->element[0]);
+    return {.identity = std::string(identity),
             .version = std::string(text_of(*reply->element[1])),
-            .shape = known_shape(text_of(*reply->element[2]))};
+            .shape = known_shape(text_of(*reply->element[2])),
+            .is_new = identity == proposed};
   }
 
   // Begins FCALL with keys; the function's arguments are to be added.

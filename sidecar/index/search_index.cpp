@@ -60,8 +60,8 @@ class SearchIndex : public ExternalIndex {
   void drop() override;
 
  private:
-  // Or leaves it, when somebody else has been quicker.
-  void create();
+  // Whether it has: somebody else may have been quicker.
+  bool create();
   void check_ours(const json& index) const;
   void check_alias();
   std::vector<std::string> indexes_of_alias();
@@ -84,8 +84,9 @@ OpenedIndex SearchIndex::open(uint64_t) {
   engine_.connect();
   check_alias();
   auto found = engine_.find("GET", "/" + name_);
+  bool is_new = false;
   if (!found) {
-    create();
+    is_new = create();
     found = engine_.ask("GET", "/" + name_);
   }
   const auto& index = member(*found, name_);
@@ -93,14 +94,14 @@ OpenedIndex SearchIndex::open(uint64_t) {
   if (!member(index, "aliases").contains(writer_alias(name_)))
     engine_.ask("PUT", fmt::format("/{}/_alias/{}", name_, writer_alias(name_)), R"({"is_hidden":true})");
   identity_ = text_of(member(member(member(index, "settings"), "index"), "uuid"));
-  return {identity_, std::nullopt};
+  return {.identity = identity_, .version = std::nullopt, .is_new = is_new};
 }
 
-void SearchIndex::create() {
+bool SearchIndex::create() {
   const auto answer = engine_.request("PUT", "/" + name_, creation_);
-  if (answer.status / 100 == 2) return;
+  if (answer.status / 100 == 2) return true;
   const auto reason = reason_in(answer.body);
-  if (reason.type == "resource_already_exists_exception") return;
+  if (reason.type == "resource_already_exists_exception") return false;
   if (answer.status == 400)
     refuse(fmt::format("the search engine makes no index \"{}\": {}", name_, reason.text),
            "correct the options \"mapping\" and \"settings\", or the names of columns");

@@ -94,64 +94,80 @@ $$;
 COMMENT ON FUNCTION anabranch.delivery_state(oid, int) IS
   'what a delivery begins with: the copy''s position, what has been delivered, and up to which number the next pending keys go';
 
-CREATE FUNCTION anabranch.read_documents(copy oid, wanted text, documents text, bytes_max bigint, OUT key text, OUT id text, OUT target text, OUT member text, OUT content text,
-                                         OUT digest text, OUT rows bigint) RETURNS SETOF record
+CREATE FUNCTION anabranch.read_documents(copy oid, wanted text, documents text, form text, keys int, rows_max int, bytes_max bigint,
+                                         OUT key text, OUT id text, OUT target text, OUT member text, OUT content text, OUT digest text, OUT rows bigint) RETURNS SETOF record
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'anabranch_read_documents';
-COMMENT ON FUNCTION anabranch.read_documents(oid, text, text, bigint) IS
-  'runs a query over documents of a copy as its owner; wanted: a query for the keys that it may call "wanted", run as the extension''s owner, so that nothing a user wrote may be in it; more than one document, and of more than bytes_max, is program_limit_exceeded';
+COMMENT ON FUNCTION anabranch.read_documents(oid, text, text, text, int, int, bigint) IS
+  'runs a query over documents of a copy, its columns those of document_list, as the copy''s owner; wanted: a query for the keys that it may call "wanted", run as the extension''s owner, so that nothing a user wrote may be in it; one row for each key, and of those behind rows_max rows none; more than one document, and of more than bytes_max, is program_limit_exceeded';
 
--- The SELECT list that makes a document: of a row `k` of the key's columns, and a row `d` of the copy, `anabranch_row`.
-CREATE FUNCTION anabranch.document_list(copy oid, contents boolean) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  known   anabranch.external_index;
-  content text;
-  target  text;
-  id      text;
-BEGIN
-  SELECT * INTO STRICT known FROM anabranch.external_index AS x WHERE x.copy = $1;
-  content := CASE WHEN NOT $2 THEN '''''' ELSE CASE known.options ->> 'shape'
-    WHEN 'hash' THEN '(SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each_text(to_jsonb(d.anabranch_row)) AS e WHERE e.value IS NOT NULL)::text'
-    WHEN 'sorted_set' THEN format('(d.anabranch_row).%I::text', known.options ->> 'score')
-    WHEN 'set' THEN ''''''
-    ELSE 'to_jsonb(d.anabranch_row)::text' END END;
-  -- Several columns: "/" between them, and "\" before one that is meant as itself.
-  SELECT CASE count(*) WHEN 0 THEN '''all''' WHEN 1 THEN max(format('k.%I::text', c))
-              ELSE string_agg(format('replace(replace(k.%I::text, ''\'', ''\\''), ''/'', ''\/'')', c), ' || ''/'' || ' ORDER BY n) END
-  INTO id FROM unnest(known.key) WITH ORDINALITY AS l (c, n);
-  IF known.options ? 'key' THEN
-    SELECT string_agg(CASE WHEN p.name IS NULL THEN quote_literal(p.literal) ELSE format('k.%I::text', p.name) END, ' || ' ORDER BY p.n) INTO target
-    FROM ROWS FROM (anabranch.pattern_parts(known.options ->> 'key')) WITH ORDINALITY AS p (literal, name, n);
-  ELSE
-    SELECT quote_literal(known.name) || coalesce(string_agg(format(' || '':'' || k.%I::text', c), '' ORDER BY n), '') INTO target
-    FROM unnest(known.key) WITH ORDINALITY AS l (c, n) WHERE c IS DISTINCT FROM known.options ->> 'member';
-  END IF;
-  RETURN format('jsonb_build_object(%s)::text AS key, %s AS id, %s AS target, %s AS member, CASE WHEN d.anabranch_there THEN %s END AS content',
-    (SELECT string_agg(format('%L, k.%I', c, c), ', ' ORDER BY n) FROM unnest(known.key) WITH ORDINALITY AS l (c, n)),
-    id, coalesce(target, ''''''), CASE WHEN known.options ? 'member' THEN format('k.%I::text', known.options ->> 'member') ELSE '''''' END, content);
-END
-$$;
-COMMENT ON FUNCTION anabranch.document_list(oid, boolean) IS 'part of statements that read documents: what they consist of; without contents those are empty where there is a document';
-
--- `keys`: a relation of distinct keys, called by their columns.
-CREATE FUNCTION anabranch.documents_of(copy oid, keys text, contents boolean) RETURNS text
+CREATE FUNCTION anabranch.document_form(copy oid, contents boolean) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), count(*) OVER (PARTITION BY o.key) FROM (SELECT %s FROM %s AS k LEFT JOIN LATERAL '
-                '(SELECT true AS anabranch_there, v AS anabranch_row FROM %s AS v WHERE %s) AS d ON true OFFSET 0) AS o',
-                anabranch.document_list($1, $3), $2, $1::regclass,
-                coalesce((SELECT string_agg(format('v.%1$I = k.%1$I', c), ' AND ' ORDER BY n) FROM unnest(x.key) WITH ORDINALITY AS l (c, n)), 'true'))
+  SELECT CASE WHEN NOT $2 THEN 'none' ELSE CASE x.options ->> 'shape' WHEN 'hash' THEN 'hash' WHEN 'sorted_set' THEN 'text' WHEN 'set' THEN 'none' ELSE 'json' END END
   FROM anabranch.external_index AS x WHERE x.copy = $1
 $$;
-COMMENT ON FUNCTION anabranch.documents_of(oid, text, boolean) IS 'statement for the documents of keys, content NULL where there is none';
+COMMENT ON FUNCTION anabranch.document_form(oid, boolean) IS 'how read_documents makes contents: json (all columns), hash (all columns as strings), text (the last column) or none (empty)';
+
+-- The SELECT list that read_documents takes: `keys` is the alias of what has the key's columns, `documents` that of a row of the copy
+-- with "anabranch_there".
+CREATE FUNCTION anabranch.document_list(copy oid, contents boolean, keys text, documents text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  known  anabranch.external_index;
+  target text;
+  id     text;
+BEGIN
+  SELECT * INTO STRICT known FROM anabranch.external_index AS x WHERE x.copy = $1;
+  -- Several columns: "/" between them, and "\" before one that is meant as itself.
+  SELECT CASE count(*) WHEN 0 THEN '''all''' WHEN 1 THEN max(format('%s.%I::text', $3, c))
+              ELSE string_agg(format('replace(replace(%s.%I::text, ''\'', ''\\''), ''/'', ''\/'')', $3, c), ' || ''/'' || ' ORDER BY n) END
+  INTO id FROM unnest(known.key) WITH ORDINALITY AS l (c, n);
+  IF known.options ? 'key' THEN
+    SELECT string_agg(CASE WHEN p.name IS NULL THEN quote_literal(p.literal) ELSE format('%s.%I::text', $3, p.name) END, ' || ' ORDER BY p.n) INTO target
+    FROM ROWS FROM (anabranch.pattern_parts(known.options ->> 'key')) WITH ORDINALITY AS p (literal, name, n);
+  ELSE
+    SELECT quote_literal(known.name) || coalesce(string_agg(format(' || '':'' || %s.%I::text', $3, c), '' ORDER BY n), '') INTO target
+    FROM unnest(known.key) WITH ORDINALITY AS l (c, n) WHERE c IS DISTINCT FROM known.options ->> 'member';
+  END IF;
+  RETURN concat_ws(', ', id, coalesce(target, ''''''), CASE WHEN known.options ? 'member' THEN format('%s.%I::text', $3, known.options ->> 'member') ELSE '''''' END,
+    $4 || '.anabranch_there', (SELECT string_agg(format('%s.%I', $3, c), ', ' ORDER BY n) FROM unnest(known.key) WITH ORDINALITY AS l (c, n)),
+    CASE anabranch.document_form($1, $2)
+      WHEN 'text' THEN format('%s.%I::text', $4, known.options ->> 'score')
+      WHEN 'none' THEN NULL
+      ELSE (SELECT string_agg(format('%s.%I', $4, c.name), ', ' ORDER BY c.number) FROM anabranch.document_columns($1) AS c) END);
+END
+$$;
+COMMENT ON FUNCTION anabranch.document_list(oid, boolean, text, text) IS
+  'what a statement for documents selects: id, target, member, whether there is a document, the columns of the key, and what the contents are made of';
+
+CREATE FUNCTION anabranch.documents_from(copy oid, wanted text, documents text, contents boolean, rows_max int, bytes_max bigint)
+RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT r.* FROM anabranch.external_index AS x, anabranch.read_documents($1, $2, $3, anabranch.document_form($1, $4), cardinality(x.key), $5, $6) AS r WHERE x.copy = $1
+$$;
+COMMENT ON FUNCTION anabranch.documents_from(oid, text, text, boolean, int, bigint) IS 'read_documents for an index';
+
+-- `keys`: a relation of keys, called by their columns. They are the outer side of a nested loop, so that documents of one key follow each
+-- other.
+CREATE FUNCTION anabranch.documents_of(copy oid, keys text, contents boolean) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('SELECT %s FROM (SELECT DISTINCT true%s FROM %s AS k) AS k LEFT JOIN LATERAL (SELECT true AS anabranch_there, v.* FROM %s AS v WHERE %s) AS d ON true',
+                anabranch.document_list($1, $3, 'k', 'd'),
+                (SELECT string_agg(format(', k.%I', c), '' ORDER BY n) FROM unnest(x.key) WITH ORDINALITY AS l (c, n))
+                || coalesce((SELECT string_agg(format(', k.%I::text AS anabranch_text_%s', c, n), '') FROM unnest(inexact) WITH ORDINALITY AS l (c, n)), ''), $2, $1::regclass,
+                concat_ws(' AND ', 'true', (SELECT string_agg(format('v.%1$I = k.%1$I', c), ' AND ') FROM unnest(x.key) AS c),
+                          (SELECT string_agg(format('v.%1$I::text = k.%1$I::text', c), ' AND ') FROM unnest(inexact) AS c)))
+  FROM anabranch.external_index AS x, anabranch.inexact_key($1) AS inexact WHERE x.copy = $1
+$$;
+COMMENT ON FUNCTION anabranch.documents_of(oid, text, boolean) IS 'statement for the documents of keys, not there where there is none';
 
 CREATE FUNCTION anabranch.changed_documents(copy oid, after bigint, upto bigint, bytes_max bigint, contents boolean DEFAULT true) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, (
-    SELECT format('SELECT DISTINCT true AS anabranch_one%s FROM %s WHERE number > %s AND number <= %s',
+  RETURN QUERY SELECT r.* FROM anabranch.documents_from($1, (
+    SELECT format('SELECT true AS anabranch_one%s FROM %s WHERE number > %s AND number <= %s',
                   (SELECT string_agg(format(', %s AS %I', s.c, x.key[s.n]), '' ORDER BY s.n) FROM unnest(d.document_key) WITH ORDINALITY AS s (c, n)), x.pending, $2, $3)
-    FROM anabranch.external_index AS x JOIN anabranch.definition AS d ON d.copy = x.copy WHERE x.copy = $1), anabranch.documents_of($1, 'wanted', $5), $4) AS r;
+    FROM anabranch.external_index AS x JOIN anabranch.definition AS d ON d.copy = x.copy WHERE x.copy = $1), anabranch.documents_of($1, 'wanted', $5), $5, NULL, $4) AS r;
 END
 $$;
 COMMENT ON FUNCTION anabranch.changed_documents(oid, bigint, bigint, bigint, boolean) IS 'the documents whose pending numbers are in a range; without contents, where only their keys are asked for';
@@ -159,45 +175,49 @@ COMMENT ON FUNCTION anabranch.changed_documents(oid, bigint, bigint, bigint, boo
 CREATE FUNCTION anabranch.keyed_documents(copy oid, keys jsonb, bytes_max bigint, contents boolean DEFAULT true) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, NULL, (
-    SELECT anabranch.documents_of($1, format('(SELECT DISTINCT true AS anabranch_one%s FROM jsonb_array_elements(%L) AS e (key) CROSS JOIN LATERAL jsonb_populate_record(NULL::%s, e.key) AS r)',
-                  (SELECT string_agg(format(', r.%1$I AS %1$I', c), '' ORDER BY n) FROM unnest(x.key) WITH ORDINALITY AS l (c, n)), $2, x.copy), $4)
-    FROM anabranch.external_index AS x WHERE x.copy = $1), $3) AS r;
+  RETURN QUERY SELECT r.* FROM anabranch.documents_from($1, NULL, anabranch.documents_of($1,
+    format('(SELECT r.* FROM jsonb_array_elements(%L) AS e (key) CROSS JOIN LATERAL jsonb_populate_record(NULL::%s, e.key) AS r)', $2, $1::regclass), $4), $4, NULL, $3) AS r;
 END
 $$;
 COMMENT ON FUNCTION anabranch.keyed_documents(oid, jsonb, bigint, boolean) IS 'the documents of a list of keys, each an object by column; without contents, where it is only asked which there are';
 
+CREATE FUNCTION anabranch.key_order(copy oid, alias text) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT ARRAY(SELECT format('%s.%I', $2, c) FROM unnest(x.key) WITH ORDINALITY AS l (c, n) ORDER BY n)
+         || ARRAY(SELECT format('%s.%I::text COLLATE "C"', $2, c) FROM unnest(anabranch.inexact_key($1)) AS c)
+  FROM anabranch.external_index AS x WHERE x.copy = $1
+$$;
+COMMENT ON FUNCTION anabranch.key_order(oid, text) IS 'what the documents of an index are ordered by: no two of them are equal in it';
+
 CREATE FUNCTION anabranch.next_documents(copy oid, after jsonb, rows_max int, bytes_max bigint) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  names text[] := (SELECT ARRAY(SELECT format('v.%I', c) FROM unnest(x.key) WITH ORDINALITY AS l (c, n) ORDER BY n) FROM anabranch.external_index AS x WHERE x.copy = $1);
+  names  text[] := (SELECT x.key FROM anabranch.external_index AS x WHERE x.copy = $1);
+  parts  text := array_to_string(anabranch.key_order($1, 'v'), ', ');
   beyond text;
 BEGIN
-  -- Each by itself: a row out of one subquery would keep the index from being used.
   IF $2 IS NOT NULL THEN
-    SELECT format('(%s) > (%s)', array_to_string(names, ', '),
-                  string_agg(format('(SELECT r.%I FROM jsonb_populate_record(NULL::%s, %L) AS r)', c, $1::regclass, $2), ', ' ORDER BY n))
-    INTO beyond FROM anabranch.external_index AS x, unnest(x.key) WITH ORDINALITY AS l (c, n) WHERE x.copy = $1;
+    -- Each by itself: a row out of one subquery would keep the index from being used.
+    SELECT CASE names WHEN '{}' THEN 'false'
+                ELSE format('(%s) > (%s)', parts, string_agg(format('(SELECT %s FROM jsonb_populate_record(NULL::%s, %L) AS r)', p, $1::regclass, $2), ', ' ORDER BY n)) END
+    INTO beyond FROM unnest(anabranch.key_order($1, 'r')) WITH ORDINALITY AS l (p, n);
   END IF;
-  RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, NULL,
-    format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), o.anabranch_rows FROM (SELECT %s, k.anabranch_rows '
-           'FROM (SELECT true AS anabranch_there, v AS anabranch_row, %s AS anabranch_rows, v.* FROM %s AS v WHERE %s%s LIMIT %s) AS d CROSS JOIN LATERAL (SELECT d.*) AS k OFFSET 0) AS o',
-           anabranch.document_list($1, true), CASE names WHEN '{}' THEN '1::bigint' ELSE format('count(*) OVER (PARTITION BY %s)', array_to_string(names, ', ')) END, $1::regclass,
-           concat_ws(' AND ', CASE WHEN names = '{}' THEN CASE WHEN $2 IS NULL THEN 'true' ELSE 'false' END END, beyond,
-                     (SELECT string_agg(name || ' IS NOT NULL', ' AND ') FROM unnest(names) AS name)),
-           ' ORDER BY ' || nullif(array_to_string(names, ', '), ''), $3), $4) AS r;
+  RETURN QUERY SELECT r.* FROM anabranch.documents_from($1, NULL,
+    format('SELECT %s FROM (SELECT true AS anabranch_there, v.* FROM %s AS v WHERE %s%s LIMIT %s) AS d',
+           anabranch.document_list($1, true, 'd', 'd'), $1::regclass,
+           concat_ws(' AND ', 'true', beyond, (SELECT string_agg(format('v.%I IS NOT NULL', name), ' AND ') FROM unnest(names) AS name)),
+           ' ORDER BY ' || nullif(parts, ''), $3::bigint + 1), true, $3, $4) AS r;
 END
 $$;
-COMMENT ON FUNCTION anabranch.next_documents(oid, jsonb, int, bigint) IS 'documents in the order of their keys, behind a key; without those whose key has a NULL';
+COMMENT ON FUNCTION anabranch.next_documents(oid, jsonb, int, bigint) IS 'documents in the order of their keys, behind a key; without those whose key has a NULL; none: there are no more';
 
 CREATE FUNCTION anabranch.keyless_documents(copy oid, rows_max int, bytes_max bigint) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN QUERY SELECT r.* FROM anabranch.read_documents($1, NULL, (
-    SELECT format('SELECT o.key, o.id, o.target, o.member, o.content, md5(o.content), 1::bigint FROM (SELECT %s '
-                  'FROM (SELECT true AS anabranch_there, v AS anabranch_row, v.* FROM %s AS v WHERE %s LIMIT %s) AS d CROSS JOIN LATERAL (SELECT d.*) AS k OFFSET 0) AS o',
-                  anabranch.document_list($1, true), $1::regclass, coalesce((SELECT string_agg(format('v.%I IS NULL', c), ' OR ') FROM unnest(x.key) AS c), 'false'), $2)
-    FROM anabranch.external_index AS x WHERE x.copy = $1), $3) AS r;
+  RETURN QUERY SELECT r.* FROM anabranch.documents_from($1, NULL, (
+    SELECT format('SELECT %s FROM (SELECT true AS anabranch_there, v.* FROM %s AS v WHERE %s LIMIT %s) AS d',
+                  anabranch.document_list($1, true, 'd', 'd'), $1::regclass, coalesce((SELECT string_agg(format('v.%I IS NULL', c), ' OR ') FROM unnest(x.key) AS c), 'false'), $2)
+    FROM anabranch.external_index AS x WHERE x.copy = $1), true, NULL, $3) AS r;
 END
 $$;
 COMMENT ON FUNCTION anabranch.keyless_documents(oid, int, bigint) IS 'documents whose key has a NULL: no index can have them';

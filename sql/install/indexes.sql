@@ -99,14 +99,13 @@ COMMENT ON SEQUENCE anabranch.change_number IS 'numbers the pending keys of inde
 SELECT pg_catalog.pg_extension_config_dump('anabranch.external_index', '');
 SELECT pg_catalog.pg_extension_config_dump('anabranch.change_number', '');
 
--- TG_ARGV: the table of pending keys; the columns of the state table that the key is made of, each with a comma before it; of an
--- UPDATE that may change them, "former".
+-- TG_ARGV: the table of pending keys; the columns of the state table that the key is made of; of an UPDATE that may change them, the
+-- operation by which former keys are added to those of now.
 CREATE FUNCTION anabranch.note_changed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  changed text := format('SELECT nextval(''anabranch.change_number'')%s FROM ', tg_argv[1]);
 BEGIN
-  EXECUTE format('INSERT INTO %s ', tg_argv[0]) || changed || 'changed' || CASE tg_argv[2] WHEN 'former' THEN ' UNION ALL ' || changed || 'former' ELSE '' END;
+  EXECUTE format('INSERT INTO %s SELECT nextval(''anabranch.change_number''), k.* FROM (SELECT %s FROM changed%s) AS k', tg_argv[0], tg_argv[1],
+                 ' ' || nullif(tg_argv[2], '') || ' SELECT ' || tg_argv[1] || ' FROM former');
   RETURN NULL;
 END
 $$;
@@ -123,25 +122,41 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.note_emptied() IS 'trigger of the state table of an index: has it filled anew';
 
+-- By name: whether a type's equality is that of texts (as numeric's is not: 1.0 = 1.00) is in no catalog for all of them.
+CREATE FUNCTION anabranch.inexact_key(copy oid) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT ARRAY(
+    SELECT k.name
+    FROM anabranch.external_index AS x CROSS JOIN LATERAL unnest(x.key) WITH ORDINALITY AS k (name, n)
+    JOIN pg_attribute AS a ON a.attrelid = x.copy AND a.attname = k.name
+    LEFT JOIN pg_collation AS c ON c.oid = a.attcollation
+    WHERE x.copy = $1 AND NOT (a.atttypid IN ('boolean'::regtype, 'smallint'::regtype, 'int'::regtype, 'bigint'::regtype, 'oid'::regtype, 'text'::regtype,
+                                              'varchar'::regtype, 'name'::regtype, '"char"'::regtype, 'uuid'::regtype, 'date'::regtype, 'timestamp'::regtype,
+                                              'timestamptz'::regtype, 'time'::regtype, 'bytea'::regtype) AND coalesce(c.collisdeterministic, true))
+    ORDER BY k.n)
+$$;
+COMMENT ON FUNCTION anabranch.inexact_key(oid) IS 'columns of an index''s key of which equal values may have other texts: documents are told apart by their texts';
+
 CREATE FUNCTION anabranch.watch_state(copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   state     regclass;
   columns   text;
   pending   regclass;
-  keyed     boolean;
+  addition  text;
   operation text;
   tables    text;
 BEGIN
-  SELECT d.state, d.class = 'rows', (SELECT string_agg(', ' || c, '' ORDER BY n) FROM unnest(d.document_key) WITH ORDINALITY AS k (c, n)), x.pending
-  INTO STRICT state, keyed, columns, pending
+  -- Groups keep their key as long as they are there. Where other texts can be equal, both have to be noted.
+  SELECT d.state, CASE WHEN d.class <> 'rows' THEN '' WHEN anabranch.inexact_key($1) = '{}' THEN 'UNION' ELSE 'UNION ALL' END,
+         array_to_string(d.document_key, ', '), x.pending
+  INTO STRICT state, addition, columns, pending
   FROM anabranch.definition AS d JOIN anabranch.external_index AS x ON x.copy = d.copy WHERE d.copy = $1;
   EXECUTE format('CREATE TRIGGER anabranch_note_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION anabranch.note_emptied()', state);
-  -- Groups keep their key as long as they are there.
   FOR operation, tables IN VALUES ('INSERT', 'NEW TABLE AS changed'), ('DELETE', 'OLD TABLE AS changed'),
-                                  ('UPDATE', 'NEW TABLE AS changed' || CASE WHEN keyed THEN ' OLD TABLE AS former' ELSE '' END) LOOP
+                                  ('UPDATE', 'NEW TABLE AS changed' || CASE addition WHEN '' THEN '' ELSE ' OLD TABLE AS former' END) LOOP
     EXECUTE format('CREATE TRIGGER anabranch_note_%s AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT EXECUTE FUNCTION anabranch.note_changed(%L, %L, %L)',
-                   lower(operation), operation, state, tables, pending, coalesce(columns, ''), CASE WHEN tables ~ 'former' THEN 'former' END);
+                   lower(operation), operation, state, tables, pending, columns, CASE operation WHEN 'UPDATE' THEN addition ELSE '' END);
   END LOOP;
 END
 $$;

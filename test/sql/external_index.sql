@@ -1,6 +1,6 @@
 \set ECHO none
 \i test/fixture/start.sql
-SELECT plan(39);
+SELECT plan(48);
 CREATE ROLE operator IN ROLE anabranch_operator;
 CREATE ROLE stranger;
 GRANT CREATE ON SCHEMA public TO operator;
@@ -50,6 +50,12 @@ SET ROLE stranger;
 SELECT throws_ok($$SELECT anabranch.create_index('x', 'engine', 'SELECT id FROM orders', '{id}')$$, '42501', NULL, 'a stranger creates none');
 RESET ROLE;
 
+CREATE FUNCTION pending_of(index regclass) RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN QUERY EXECUTE format('SELECT number FROM %s', (SELECT x.pending FROM anabranch.external_index AS x WHERE x.copy = index));
+END
+$$;
+
 -- What is kept, and what it is made of.
 SET ROLE operator;
 SELECT anabranch.create_index('top', 'engine', 'SELECT customer, id, total FROM orders', '{customer,id}',
@@ -57,6 +63,8 @@ SELECT anabranch.create_index('top', 'engine', 'SELECT customer, id, total FROM 
 SELECT anabranch.create_index('docs', 'engine', 'SELECT customer, id, note, tags, facts FROM orders', '{customer,id}') IS NULL AS ignore \gset
 SELECT anabranch.create_index('per_customer', 'engine', 'SELECT customer, count(*) AS orders, sum(total) AS total FROM orders GROUP BY customer', '{customer}',
   '{"shape": "hash"}') IS NULL AS ignore \gset
+SELECT anabranch.create_index('by_total', 'engine', 'SELECT total, id, note FROM orders', '{total}') IS NULL AS ignore \gset
+SELECT anabranch.create_index('counted', 'engine', 'SELECT count(*) AS n FROM orders', '{}') IS NULL AS ignore \gset
 SELECT throws_ok('TABLE anabranch.index_progress', '42501', NULL, 'nobody reads what is kept of it');
 RESET ROLE;
 SELECT is((SELECT class FROM anabranch.definition WHERE copy = 'docs'::regclass), 'rows', 'an index is a copy like any other');
@@ -64,7 +72,7 @@ SELECT is_empty($$SELECT a.attrelid::regclass, a.attname FROM anabranch.external
                   WHERE a.attnum > 1 AND a.attstattarget IS DISTINCT FROM 0$$, 'no statistics are made of keys, by whatever function their types have for that');
 INSERT INTO anabranch.source (name, system_identifier, timeline, slot, publication, token, lsn) VALUES ('home', '1', 3, 's', 'anabranch', 7, '0/800');
 UPDATE anabranch.progress SET state = 'live', lsn = '0/1000';
-SELECT count(anabranch.replace_view(copy, shown_view)) AS ignore FROM anabranch.definition WHERE copy IN ('top'::regclass, 'docs'::regclass, 'per_customer'::regclass) \gset
+SELECT count(anabranch.replace_view(copy, shown_view)) AS ignore FROM anabranch.definition WHERE copy IN (SELECT x.copy FROM anabranch.external_index AS x) \gset
 SELECT throws_ok($$SELECT anabranch.begin_deliveries('docs'::regclass, 6)$$, 'AN001', NULL, 'who was replaced delivers nothing');
 SELECT count(anabranch.begin_deliveries(copy, 7)) AS ignore FROM anabranch.external_index \gset
 INSERT INTO anabranch_data.docs (customer, id, note, tags, facts, anabranch_key) VALUES
@@ -74,17 +82,35 @@ SELECT bag_eq($$SELECT key, id, content, rows FROM anabranch.changed_documents('
   ('{"id": 1, "customer": "a/\\b"}', 'a\/\\b/1', NULL, 1::bigint),
   ('{"id": 1, "customer": "moved"}', 'moved/1', '{"id": 1, "note": "first", "tags": ["x", "y z"], "facts": {"n": 1.50}, "customer": "moved"}', 1),
   ('{"id": 2, "customer": null}', NULL, NULL, 1),
-  ('{"id": 3, "customer": "twice"}', 'twice/3', '{"id": 3, "note": "one", "tags": [], "facts": [1], "customer": "twice"}', 2),
-  ('{"id": 3, "customer": "twice"}', 'twice/3', '{"id": 3, "note": "other", "tags": [], "facts": [1], "customer": "twice"}', 2)$$,
+  ('{"id": 3, "customer": "twice"}', 'twice/3', '{"id": 3, "note": "one", "tags": [], "facts": [1], "customer": "twice"}', 2)$$,
   'documents of pending keys: the one that is gone, the one that has moved, one without a key and two of one key');
 SELECT throws_ok($$SELECT * FROM anabranch.changed_documents('docs'::regclass, 0, 1000000, 10)$$, '54000', NULL, 'more bytes than wanted are not read');
 SELECT results_eq($$SELECT key FROM anabranch.keyless_documents('docs'::regclass, 10, 1000)$$, $$VALUES ('{"id": 2, "customer": null}')$$, 'documents without a key are found');
-SELECT results_eq($$SELECT id FROM anabranch.next_documents('docs'::regclass, '{"customer": "moved", "id": 1}', 10, 1000)$$, $$VALUES ('twice/3'), ('twice/3')$$, 'documents behind a key');
+SELECT results_eq($$SELECT id FROM anabranch.next_documents('docs'::regclass, '{"customer": "moved", "id": 1}', 10, 1000)$$, $$VALUES ('twice/3')$$, 'documents behind a key');
+SELECT results_eq($$SELECT id, rows FROM anabranch.next_documents('docs'::regclass, NULL, 1, 1000)$$, $$VALUES ('moved/1', 1::bigint)$$,
+  'of the row behind as many as are wanted nothing is said, as others may follow it');
+SELECT results_eq($$SELECT id, rows FROM anabranch.next_documents('docs'::regclass, '{"customer": "moved", "id": 1}', 1, 1000)$$, $$VALUES ('twice/3', 2::bigint)$$,
+  'but what has more rows than are wanted is not looked for forever');
+SELECT is_empty($$SELECT id FROM anabranch.next_documents('docs'::regclass, '{"customer": "twice", "id": 3}', 1, 1000)$$, 'behind the last key there is none');
 INSERT INTO anabranch_data.top (customer, id, total, anabranch_key) VALUES ('c', 1, 2.50, 'k1');
 SELECT results_eq($$SELECT target, member, content FROM anabranch.changed_documents('top'::regclass, 0, 1000000, 1000)$$, $$VALUES ('top:{c}', '1', '2.50')$$,
   'a member of a sorted set, under a key whose braces are doubled');
 SELECT results_eq($$SELECT target, content FROM anabranch.keyed_documents('per_customer'::regclass, '[{"customer": "c"}]', 1000)$$, $$VALUES ('per_customer:c', NULL)$$,
   'what the copy does not have is a document that is not there');
+INSERT INTO anabranch_data.by_total (total, id, note, anabranch_key) VALUES (1.0, 1, 'one', 'k1'), (2, 2, 'two', 'k2'), (2.0, 3, 'another', 'k3'), (2, 4, 'two again', 'k4');
+SELECT anabranch.trim_pending('by_total'::regclass, 7, 0, 0) IS NULL AS ignore \gset
+UPDATE anabranch_data.by_total SET total = 1.00 WHERE id = 1;
+SELECT bag_eq($$SELECT key, content IS NULL, rows FROM anabranch.changed_documents('by_total'::regclass, 0, 1000000, 1000)$$,
+  $$VALUES ('{"total": 1.0}', true, 1::bigint), ('{"total": 1.00}', false, 1)$$, 'what is equal but has another text is another document: the former is gone');
+SELECT results_eq($$SELECT key, rows FROM anabranch.next_documents('by_total'::regclass, NULL, 10, 1000)$$,
+  $$VALUES ('{"total": 1.00}', 1::bigint), ('{"total": 2}', 2), ('{"total": 2.0}', 1)$$, 'in order, those of one text follow each other');
+SELECT results_eq($$SELECT key, rows FROM anabranch.next_documents('by_total'::regclass, '{"total": 2}', 10, 1000)$$, $$VALUES ('{"total": 2.0}', 1::bigint)$$,
+  'so none is passed over');
+UPDATE anabranch_data.docs SET note = 'third' WHERE anabranch_key = 'k3';
+SELECT is((SELECT count(*) FROM pending_of('docs')), 4 + 2 + 1::bigint, 'a change that leaves the key as it was is noted once');
+INSERT INTO anabranch_data.counted (anabranch_rows) VALUES (0);
+SELECT results_eq($$SELECT key, content FROM anabranch.next_documents('counted'::regclass, NULL, 10, 1000)$$, $$VALUES ('{}', '{"n": 0}')$$, 'one document of no key');
+SELECT is_empty($$SELECT key FROM anabranch.next_documents('counted'::regclass, '{}', 10, 1000)$$, 'and none behind it');
 TRUNCATE anabranch_data.docs;
 SELECT is((SELECT filled FROM anabranch.index_progress WHERE copy = 'docs'::regclass), 0, 'what was emptied is filled anew');
 
