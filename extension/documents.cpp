@@ -29,14 +29,15 @@ constexpr int md5_digits = 32;
 struct Documents {
   DestReceiver receiver;  // first: the executor knows no more
   ReturnSetInfo* result;
-  const char* form;    // of the contents: json (with a digest), hash, text or none
-  int keys, rows_max;  // rows_max: nothing is said of a key that may have further rows behind so many; 0: they are all
+  const char* form;  // of the contents: json (with a digest), hash, text or none
+  int keys;
+  int64 rows_max;  // of one behind only its key is looked at: whether it is that of the row before
   int64 bytes_max;
 
   RowJson key, content;
   bool is_text, with_digests;
 
-  int64 rows, returned, bytes;
+  int64 rows, contents, bytes;
   // The row that is held back until the next has another key, in memory of its own.
   MemoryContext held_context;
   int64 held_rows;  // of its key; 0: there is none
@@ -77,14 +78,7 @@ void return_held(Documents* documents) {
   if (documents->held_rows == 0) return;
   documents->values[out_rows] = Int64GetDatum(documents->held_rows);
   tuplestore_putvalues(documents->result->setResult, documents->result->setDesc, documents->values, documents->nulls);
-  ++documents->returned;
   documents->held_rows = 0;
-}
-
-// Of a key that may have more rows than were read nothing is said, unless it has several anyway.
-void return_last(Documents* documents) {
-  if (documents->rows_max > 0 && documents->rows > documents->rows_max && documents->returned > 0) return;
-  return_held(documents);
 }
 
 void set_text(Documents* documents, ResultColumn column, const char* text, int size) {
@@ -111,6 +105,7 @@ void set_content(Documents* documents, const TupleTableSlot* slot) {
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a digest: %s", problem)));
     set_text(documents, out_digest, digest, md5_digits);
   }
+  ++documents->contents;
   documents->bytes += content.len;
 }
 
@@ -156,10 +151,10 @@ bool receive(TupleTableSlot* slot, DestReceiver* receiver) {
     MemoryContextReset(documents->held_context);
     std::swap(documents->held_key, documents->next_key);
     documents->held_key_has_null = has_null;
-    hold(documents, slot);
+    if (documents->rows <= documents->rows_max) hold(documents, slot);
   }
   MemoryContextSwitchTo(caller);
-  if (documents->rows > 1 && documents->bytes > documents->bytes_max)
+  if (documents->contents > 1 && documents->bytes > documents->bytes_max)
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                     errmsg("these documents have more than %lld bytes", static_cast<long long>(documents->bytes_max))));
   return true;
@@ -213,7 +208,7 @@ Datum anabranch_read_documents(PG_FUNCTION_ARGS) {
   documents.result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
   documents.form = text_to_cstring(PG_GETARG_TEXT_PP(3));
   documents.keys = PG_GETARG_INT32(4);
-  documents.rows_max = PG_ARGISNULL(5) ? 0 : PG_GETARG_INT32(5);
+  documents.rows_max = PG_ARGISNULL(5) ? PG_INT64_MAX : PG_GETARG_INT32(5);
   documents.bytes_max = PG_GETARG_INT64(6);
   initStringInfo(&documents.held_key);
   initStringInfo(&documents.next_key);
@@ -227,7 +222,7 @@ Datum anabranch_read_documents(PG_FUNCTION_ARGS) {
     const int settings = pin_output_settings();
     use_indexes();
     run_into(statement, &documents.receiver);
-    return_last(&documents);
+    return_held(&documents);
     unpin_output_settings(settings);
   });
   SPI_finish();

@@ -99,7 +99,7 @@ CREATE FUNCTION anabranch.read_documents(copy oid, wanted text, documents text, 
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'anabranch_read_documents';
 COMMENT ON FUNCTION anabranch.read_documents(oid, text, text, text, int, int, bigint) IS
-  'runs a query over documents of a copy, its columns those of document_list, as the copy''s owner; wanted: a query for the keys that it may call "wanted", run as the extension''s owner, so that nothing a user wrote may be in it; one row for each key, and of those behind rows_max rows none; more than one document, and of more than bytes_max, is program_limit_exceeded';
+  'runs a query over documents of a copy, its columns those of document_list, as the copy''s owner; wanted: a query for the keys that it may call "wanted", run as the extension''s owner, so that nothing a user wrote may be in it; one row for each key; of a row behind rows_max only the key is looked at; more than one document, and of more than bytes_max, is program_limit_exceeded';
 
 CREATE FUNCTION anabranch.document_form(copy oid, contents boolean) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
