@@ -34,16 +34,42 @@ std::optional<double> parse_score(std::string_view text) {
   return score;
 }
 
-// nullopt: it is no object of strings.
-std::optional<std::map<std::string, std::string>> parse_fields(std::string_view content) {
-  const auto parsed = json::parse(content, nullptr, false);
-  if (!parsed.is_object()) return std::nullopt;
-  std::map<std::string, std::string> fields;
-  for (const auto& [name, value] : parsed.items()) {
-    if (!value.is_string()) return std::nullopt;
-    fields.emplace(name, value.get_ref<const std::string&>());
+// Reads an object of strings, without making a tree of it: each name and value goes to `take`. For json::sax_parse.
+template <typename Take>
+class FieldReader {
+ public:
+  explicit FieldReader(Take take) : take_(std::move(take)) {}
+  bool start_object(std::size_t) { return !std::exchange(inside_, true); }
+  bool key(std::string& name) {
+    name_.swap(name);
+    return true;
   }
-  return fields;
+  bool string(std::string& value) {
+    if (inside_) take_(name_, value);
+    return inside_;
+  }
+  bool end_object() { return true; }
+  bool null() { return false; }
+  bool boolean(bool) { return false; }
+  bool number_integer(json::number_integer_t) { return false; }
+  bool number_unsigned(json::number_unsigned_t) { return false; }
+  bool number_float(json::number_float_t, const std::string&) { return false; }
+  bool binary(json::binary_t&) { return false; }
+  bool start_array(std::size_t) { return false; }
+  bool end_array() { return false; }
+  bool parse_error(std::size_t, const std::string&, const json::exception&) { return false; }
+
+ private:
+  const Take take_;
+  bool inside_ = false;
+  std::string name_;
+};
+
+// Whether it is an object of strings; otherwise some may have been taken.
+template <typename Take>
+bool read_fields(std::string_view content, Take take) {
+  FieldReader<Take> reader(std::move(take));
+  return json::sax_parse(content, &reader);
 }
 
 // As a string of MessagePack.
@@ -65,14 +91,17 @@ void compare_string(const Document& expected, const redisReply& value, FoundDocu
 }
 
 void compare_hash(const Document& expected, const redisReply& value, FoundDocument& found) {
-  const auto wanted = expected.content ? parse_fields(*expected.content) : std::nullopt;
+  std::map<std::string, std::string> wanted;
+  const bool is_wanted = expected.content && read_fields(*expected.content, [&](const auto& name, const auto& value) {
+                           wanted.emplace(name, value);
+                         });
   // Redis keeps no hash without fields: this one is as it should be.
-  if (!found.present && wanted && wanted->empty()) found.present = found.equal = true;
+  if (!found.present && is_wanted && wanted.empty()) found.present = found.equal = true;
   if (value.type != REDIS_REPLY_ARRAY) return;
   std::map<std::string, std::string> fields;
   for (std::size_t i = 0; i + 1 < value.elements; i += 2)
     fields.emplace(text_of(*value.element[i]), text_of(*value.element[i + 1]));
-  found.equal = wanted == fields;
+  found.equal = is_wanted && wanted == fields;
   found.actual = shown(json(fields).dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
@@ -111,13 +140,15 @@ std::optional<std::string> add_document(RedisShape shape, const Document& docume
   std::string packed;
   auto contents = document.content.value_or(std::string_view());
   if (document.content && shape == RedisShape::hash) {
-    const auto fields = parse_fields(contents);
-    if (!fields) return "its contents are no JSON object of strings";
-    if (fields->size() > fields_max) return fmt::format("it has more than {} columns", fields_max);
-    for (const auto& [name, value] : *fields) {
+    packed.reserve(contents.size());
+    std::size_t count = 0;
+    const bool complete = read_fields(contents, [&](const std::string& name, const std::string& value) {
       pack(name, packed);
       pack(value, packed);
-    }
+      ++count;
+    });
+    if (!complete) return "its contents are no JSON object of strings";
+    if (count > fields_max) return fmt::format("it has more than {} columns", fields_max);
     contents = packed;
   }
   arguments.add(fmt::format("{}{}{}", version, document.content ? live : deleted, document.key));
