@@ -17,6 +17,9 @@ constexpr int rows_least = 1, rows_first = 1'000, rows_most = 10'000;  // read a
 constexpr int64_t bytes_wanted = Turn::bytes_max / 4;                  // so that few readings are too large
 constexpr milliseconds turn_time_max = 1s;                             // as long a snapshot is held
 constexpr milliseconds position_interval = 20ms;                       // between records of a position alone
+constexpr int first_part = 4;  // of what is read at a time a turn begins with so little that the engine soon has work
+constexpr int refresh_rest =
+    5;  // times as long as making visible took: while more waits, that is not done again sooner
 constexpr int keyless_max = 100;  // of the documents that no index can have so many are named
 constexpr const char* too_large = "54000";
 constexpr const char* fenced = "AN001";
@@ -104,7 +107,7 @@ std::optional<Clock::time_point> Delivery::due() const {
 Delivery::Outcome Delivery::take_turn() {
   std::string lost;
   try {
-    Turn turn(connection_, copy_.oid, rows_max_);
+    Turn turn(connection_, copy_.oid, first_rows());
     if (!turn.state() || turn.state()->generation != copy_.definition.generation) return Outcome::changed;
     const DeliveryState& state = *turn.state();
     if (state.token != token_) throw PgError(fenced, "another sidecar has taken over");
@@ -173,12 +176,14 @@ bool Delivery::deliver(Turn& turn) {
 
   if (sending.documents > 0 && index_->visible_within() > 0ms && !unseen_since_)
     unseen_since_ = Clock::now() - turn.age();
-  if (unseen_since_ && (filled || Clock::now() >= *due())) {
+  if (unseen_since_ && (filled || Clock::now() >= *due() + (complete ? 0ms : refresh_took_ * refresh_rest))) {
+    const auto began = Clock::now();
     if (!filling || filled || !index_->side_by_side())
       index_->make_visible();
     else if (former_)
       former_->make_visible();
     unseen_since_.reset();
+    refresh_took_ = std::chrono::duration_cast<milliseconds>(Clock::now() - began);
   }
   // The fields of another query have no place in the generation before.
   delivered.frozen = sending.former_refuses && !filled;
@@ -211,7 +216,7 @@ bool Delivery::send_pending(Turn& turn, Sending& sending, Delivered& delivered) 
   int64_t number = state.number;
   Turn::Range range{state.upto, state.pending};
   bool keyless = false;
-  const int pending_max = rows_max_;
+  int pending_max = turn.pending_max();
   while (range.count > 0) {
     DocumentBatch batch = turn.changed(number, range.upto);
     adapt(batch);
@@ -220,6 +225,7 @@ bool Delivery::send_pending(Turn& turn, Sending& sending, Delivered& delivered) 
     number = range.upto;
     if (range.count < pending_max) break;
     if (turn.age() > turn_time_max) break;
+    pending_max = rows_max_;
     range = turn.pending_behind(number, pending_max);
   }
   if (number != state.number) delivered.number = number;
@@ -241,8 +247,8 @@ bool Delivery::sweep(Turn& turn, Sending& sending, Delivered& delivered) {
     none_extra_ = std::exchange(opened_->is_new, false);
     extra_after_.clear();
   }
-  while (!swept_all_) {
-    DocumentBatch batch = turn.next(behind, rows_max_);
+  for (int rows_max = first_rows(); !swept_all_; rows_max = rows_max_) {
+    DocumentBatch batch = turn.next(behind, rows_max);
     adapt(batch);
     swept_all_ = batch.rows() == 0;
     if (!swept_all_) behind = batch.last_key();
@@ -275,6 +281,10 @@ bool Delivery::remove_extra(Turn& turn, Sending& sending) {
     if (page.next.empty()) return true;
     if (turn.age() > turn_time_max) return false;
   }
+}
+
+int Delivery::first_rows() const {
+  return std::max(rows_max_ / first_part, rows_least);
 }
 
 // So many rows at a time that their bytes stay within bounds.

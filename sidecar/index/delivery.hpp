@@ -57,6 +57,7 @@ class Delivery {
   bool send_pending(Turn& turn, Sending& sending, Delivered& delivered);
   bool sweep(Turn& turn, Sending& sending, Delivered& delivered);
   bool remove_extra(Turn& turn, Sending& sending);
+  int first_rows() const;
   void adapt(const DocumentBatch& batch);
 
   Connection& connection_;
@@ -72,6 +73,7 @@ class Delivery {
   bool none_extra_ = false;  // of them there are none: the index was empty when that began
   std::string extra_after_;  // how far the index has been looked through for them
   std::optional<std::chrono::steady_clock::time_point> unseen_since_;  // written, and not found yet
+  std::chrono::milliseconds refresh_took_{};                           // the last one
   bool moved_ = false;                                                 // a position waits to be recorded
   bool record_anyway_ = false;
   std::chrono::steady_clock::time_point recorded_{};

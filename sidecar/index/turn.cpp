@@ -87,7 +87,8 @@ std::vector<IndexCopy> indexes_to_deliver(Connection& connection) {
   return indexes;
 }
 
-Turn::Turn(Connection& connection, uint32_t copy, int pending_max) : connection_(connection), copy_(copy) {
+Turn::Turn(Connection& connection, uint32_t copy, int pending_max)
+    : connection_(connection), copy_(copy), pending_max_(pending_max) {
   // By itself: a statement that waits would have its snapshot from before.
   connection_.exec("SELECT pg_advisory_lock($1::int, $2::int)",
                    Parameters().integer(lock_class).integer(static_cast<int32_t>(copy_)));

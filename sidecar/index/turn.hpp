@@ -74,6 +74,7 @@ class Turn {
 
   // nullopt: there is no such index any more.
   const std::optional<DeliveryState>& state() const { return state_; }
+  int pending_max() const { return pending_max_; }
   // Since the snapshot was taken.
   std::chrono::milliseconds age() const;
 
@@ -87,7 +88,7 @@ class Turn {
   // turn is lost then.
   enum class Contents { read, empty };  // empty: only whether there is a document is asked for
   DocumentBatch changed(int64_t behind, int64_t upto, Contents contents = Contents::read);
-  DocumentBatch next(const std::optional<std::string>& behind, int rows_max);  // none: there are no more
+  DocumentBatch next(const std::optional<std::string>& behind, int rows_max);        // none: there are no more
   DocumentBatch keyed(const std::string& keys, Contents contents = Contents::read);  // a JSON list
   DocumentBatch keyless(int rows_max);
   static constexpr int64_t bytes_max = 16 << 20;
@@ -103,6 +104,7 @@ class Turn {
 
   Connection& connection_;
   const uint32_t copy_;
+  const int pending_max_;
   std::chrono::steady_clock::time_point began_;
   std::optional<DeliveryState> state_;
   bool locked_ = false;
