@@ -90,18 +90,30 @@ build_steps() {
 }
 metadata_steps() { step "metadata" summary_counts scripts/check-metadata.sh || true; }
 regress_steps() { step "pg_regress with pgTAP" regress_counts regress || true; }
-# Those labelled "database" get a cluster and a Redis server of their own.
+# An assignment for env; none where a search engine cannot be had.
+search_engine() {
+  local url status=0
+  url=$(scripts/opensearch.sh start "$private/search") || status=$?
+  case $status in
+    0) printf 'ANABRANCH_TEST_OPENSEARCH=%s\n' "$url" ;;
+    69) ;;
+    *) return $status ;;
+  esac
+}
+# Those labelled "database" get a cluster and a Redis server of their own, and a search engine in the build that is shipped:
+# what sanitizers could find there, they find by the stubs.
 unit_tests() { # DIRECTORY [option of ctest]...
-  local status=0 directory=$1 redis
+  local status=0 directory=$1 redis='' engine=''
   shift
   scripts/cluster.sh create "$private/unit" fsync=off
   redis=$(scripts/redis.sh start "$private/redis" save= appendonly=no) || status=$?
-  [ "$status" != 0 ] ||
+  [ "$directory" != build ] || engine=$(search_engine) || status=$?
+  [ "$status" != 0 ] || env ${engine:+"$engine"} \
     ANABRANCH_TEST_CONNINFO="host=$(scripts/cluster.sh socket "$private/unit") port=5432 user=postgres dbname=postgres" \
-    ANABRANCH_TEST_REDIS=$redis ctest --test-dir "$directory" -j"$(($(nproc) + 1))" --output-on-failure "$@" || status=$?
+    ANABRANCH_TEST_REDIS="$redis" ctest --test-dir "$directory" -j"$(($(nproc) + 1))" --output-on-failure "$@" || status=$?
   scripts/redis.sh destroy "$private/redis"
-  scripts/cluster.sh destroy "$private/unit"
   scripts/opensearch.sh destroy "$private/search"
+  scripts/cluster.sh destroy "$private/unit"
   return $status
 }
 

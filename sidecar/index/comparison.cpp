@@ -160,7 +160,8 @@ void Comparing::compare_held() {
       std::set<std::string, std::less<>> contested;
       const auto turn = take_turn(contested);
       const DocumentBatch expected = turn->keyed(keys_of(page), Turn::Contents::empty);
-      const std::vector<Document> extra = extra_documents(page, expected);
+      const std::vector<HeldDocument> held = index_->extra(page, expected.documents());
+      const std::vector<Document> extra = as_gone(held);
       std::vector<Suspect> suspects;
       const std::vector<FoundDocument> found = index_->inspect(extra);
       for (std::size_t place = 0; place < extra.size(); ++place) {

@@ -272,9 +272,9 @@ bool Delivery::remove_extra(Turn& turn, Sending& sending) {
   while (true) {
     const HeldPage page = index_->scan(extra_after_);
     const DocumentBatch expected = turn.keyed(keys_of(page), Turn::Contents::empty);
-    const std::vector<Document> extra = extra_documents(page, expected);
+    const std::vector<HeldDocument> extra = index_->extra(page, expected.documents());
     if (!extra.empty()) {
-      index_->write(extra, sending.version);
+      index_->write(as_gone(extra), sending.version);
       sending.documents += static_cast<int64_t>(extra.size());
     }
     extra_after_ = page.next;

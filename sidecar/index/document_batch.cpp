@@ -1,18 +1,9 @@
 #include "sidecar/index/document_batch.hpp"
 
-#include <unordered_map>
-
 namespace anabranch {
 namespace {
 
 enum Column : std::size_t { at_key, at_id, at_target, at_member, at_content, at_digest, at_rows };
-
-// Whether the copy has what the index holds, in the place where it holds it. A cache knows it by its own key.
-bool is_of(const HeldDocument& held, const Document& document) {
-  if (!document.content) return false;
-  return held.target.empty() ? held.id == document.id
-                             : held.target == document.target && held.member == document.member;
-}
 
 }  // namespace
 
@@ -52,16 +43,12 @@ std::string keys_of(const HeldPage& page) {
   return keys + "]";
 }
 
-std::vector<Document> extra_documents(const HeldPage& page, const DocumentBatch& expected) {
-  std::unordered_map<std::string_view, const Document*> by_key;
-  for (const Document& document : expected.documents()) by_key.emplace(document.key, &document);
-  std::vector<Document> extra;
-  for (const HeldDocument& held : page.documents) {
-    const auto found = by_key.find(held.key);
-    if (found != by_key.end() && is_of(held, *found->second)) continue;
-    extra.push_back({held.key, held.id, held.target, held.member, std::nullopt, {}});
-  }
-  return extra;
+std::vector<Document> as_gone(const std::vector<HeldDocument>& held) {
+  std::vector<Document> documents;
+  documents.reserve(held.size());
+  for (const HeldDocument& each : held)
+    documents.push_back({each.key, each.id, each.target, each.member, std::nullopt, {}});
+  return documents;
 }
 
 }  // namespace anabranch

@@ -45,8 +45,7 @@ class DocumentBatch {
 // The keys of a page as a JSON list, to ask the copy for.
 std::string keys_of(const HeldPage& page);
 
-// What of a page the copy does not have, `expected` being what it has of keys_of(page): as documents that are to be
-// gone. They point into `page`.
-std::vector<Document> extra_documents(const HeldPage& page, const DocumentBatch& expected);
+// Held documents as such that are to be gone. They point into `held`.
+std::vector<Document> as_gone(const std::vector<HeldDocument>& held);
 
 }  // namespace anabranch

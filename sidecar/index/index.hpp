@@ -81,11 +81,13 @@ struct FoundDocument {
 
 // A document that the index holds, whatever the copy says.
 struct HeldDocument {
-  std::string key, id, target, member;  // key is empty where nobody knows it: it is not ours
+  std::string key;  // empty where nobody knows it: it is not ours
+  std::string id, target, member;
 };
 
 struct HeldPage {
   std::vector<HeldDocument> documents;
+  std::string part;  // which part of the index it is, for extra()
   std::string next;  // where to go on; empty: that was all
 };
 
@@ -132,6 +134,9 @@ class ExternalIndex {
   // Everything that the index holds, page by page. `after` is empty, or a page's `next`. What is written meanwhile may
   // or may not be among it.
   virtual HeldPage scan(const std::string& after) = 0;
+  // What is too much of a page: all but the documents of `expected`, which is what the copy has of the page's keys. The
+  // id of a held document is known from here only.
+  virtual std::vector<HeldDocument> extra(const HeldPage& page, std::span<const Document> expected) = 0;
 
   // Whether a new generation lies beside the one before. Otherwise they are one.
   virtual bool side_by_side() const = 0;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <random>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -157,6 +158,19 @@ class RedisIndex : public ExternalIndex {
   HeldPage scan(const std::string& after) override {
     return with_connection(
         [&](RedisConnection& redis) { return read_page(redis, after.empty() ? scan_end : after, shape_); });
+  }
+
+  std::vector<HeldDocument> extra(const HeldPage& page, std::span<const Document> expected) override {
+    std::unordered_map<std::string_view, const Document*> by_key;
+    for (const auto& document : expected) by_key.emplace(document.key, &document);
+    std::vector<HeldDocument> extra;
+    for (const auto& held : page.documents) {
+      const auto found = by_key.find(held.key);
+      const bool is_expected = found != by_key.end() && found->second->content &&
+                               held.target == found->second->target && held.member == found->second->member;
+      if (!is_expected) extra.push_back(held);
+    }
+    return extra;
   }
 
   bool side_by_side() const override { return false; }

@@ -55,6 +55,9 @@ class SearchIndex : public ExternalIndex {
     return inspect_index(engine_, name_, expected);
   }
   HeldPage scan(const std::string& after) override { return scan_index(engine_, name_, after); }
+  std::vector<HeldDocument> extra(const HeldPage& page, std::span<const Document> expected) override {
+    return extra_of_index(engine_, name_, page, expected);
+  }
   bool side_by_side() const override { return true; }
   void publish() override;
   void drop() override;

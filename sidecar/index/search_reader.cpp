@@ -33,11 +33,48 @@ json search(SearchEngine& engine, const std::string& name, const std::string& pa
   return answer;
 }
 
-json search_for_metadata(json query) {
-  return {
+enum class Ids { wanted, unwanted };
+
+json search_for_metadata(json query, Ids ids) {
+  json search = {
       {"query", std::move(query)}, {"size", page_documents},
       {"_source", false},          {"version", true},
       {"track_total_hits", false}, {"docvalue_fields", {own("key"), own("digest"), own("version"), own("deleted")}}};
+  if (ids == Ids::unwanted) search["stored_fields"] = "_none_";
+  return search;
+}
+
+json of_ids(std::span<const Document> documents) {
+  json ids = json::array();
+  for (const Document& document : documents) ids.push_back(document.id);
+  return {{"ids", {{"values", std::move(ids)}}}};
+}
+
+// The hits of documents by their place among `documents`, nullptr where there is none; nothing where keys do not tell.
+std::optional<std::vector<const SearchHit*>> found_by_key(const std::vector<SearchHit>& hits,
+                                                          std::span<const Document> documents) {
+  std::unordered_map<std::string_view, const SearchHit*> by_key;
+  for (const SearchHit& hit : hits) by_key.emplace(hit.key, &hit);
+  std::vector<const SearchHit*> found;
+  std::size_t count = 0;
+  for (const Document& document : documents) {
+    const auto hit = by_key.find(document.key);
+    found.push_back(hit == by_key.end() ? nullptr : hit->second);
+    if (found.back() != nullptr) ++count;
+  }
+  if (count != hits.size()) return std::nullopt;
+  return found;
+}
+
+std::vector<const SearchHit*> found_by_id(const std::vector<SearchHit>& hits, std::span<const Document> documents) {
+  std::unordered_map<std::string_view, const SearchHit*> by_id;
+  for (const SearchHit& hit : hits) by_id.emplace(hit.id, &hit);
+  std::vector<const SearchHit*> found;
+  for (const Document& document : documents) {
+    const auto hit = by_id.find(document.id);
+    found.push_back(hit == by_id.end() ? nullptr : hit->second);
+  }
+  return found;
 }
 
 // Doc values come as arrays.
@@ -113,6 +150,13 @@ std::string of_shard(int64_t shard) {
   return fmt::format("&preference=_shards:{}", shard);
 }
 
+// What is no tombstone there.
+json live_between(const ScanPosition& position) {
+  json live = no_tombstones();
+  live["bool"]["filter"] = {{"range", {{"_seq_no", {{"gt", position.after}, {"lte", position.until}}}}}};
+  return live;
+}
+
 int64_t count_shards(SearchEngine& engine, const std::string& name) {
   const auto answer =
       engine.ask("GET", fmt::format("/{}/_settings?filter_path=*.settings.index.number_of_shards", name));
@@ -136,10 +180,9 @@ std::vector<SearchHit> read_hits(const json& answer) {
   if (!list.is_array()) return hits;
   hits.reserve(list.size());
   for (const json& item : list) {
-    const auto& id = member(item, "_id");
-    if (!id.is_string()) continue;
+    if (!item.is_object()) continue;
     SearchHit hit;
-    hit.id = id.get<std::string>();
+    hit.id = text_of(member(item, "_id"));
     hit.version = version_of(member(item, "_version"));
     const auto& sort = member(item, "sort");
     if (sort.is_array() && !sort.empty() && sort.front().is_number_integer()) hit.number = sort.front().get<int64_t>();
@@ -167,15 +210,14 @@ std::vector<FoundDocument> inspect_index(SearchEngine& engine, const std::string
   for (auto rest = expected; !rest.empty();) {
     const auto page = rest.first(std::min(rest.size(), page_documents));
     rest = rest.subspan(page.size());
-    json ids = json::array();
-    for (const Document& document : page) ids.push_back(document.id);
-    const auto hits = read_hits(search(engine, name, "", search_for_metadata({{"ids", {{"values", std::move(ids)}}}})));
-    std::unordered_map<std::string_view, const SearchHit*> by_id;
-    for (const SearchHit& hit : hits) by_id.emplace(hit.id, &hit);
-    for (const Document& document : page) {
-      const auto hit = by_id.find(document.id);
-      found.push_back(compared(hit == by_id.end() ? nullptr : hit->second, document));
+    const json query = of_ids(page);
+    auto hits = read_hits(search(engine, name, "", search_for_metadata(query, Ids::unwanted)));
+    auto of_page = found_by_key(hits, page);
+    if (!of_page) {
+      hits = read_hits(search(engine, name, "", search_for_metadata(query, Ids::wanted)));
+      of_page = found_by_id(hits, page);
     }
+    for (std::size_t i = 0; i < page.size(); ++i) found.push_back(compared((*of_page)[i], page[i]));
   }
   std::size_t shown = 0;
   for (std::size_t i = 0; i < found.size() && shown < shown_documents_max; ++i) {
@@ -196,14 +238,16 @@ HeldPage scan_index(SearchEngine& engine, const std::string& name, const std::st
   } else {
     position = ScanPosition::from(after);
   }
-  json live = no_tombstones();
-  live["bool"]["filter"] = {{"range", {{"_seq_no", {{"gt", position.after}, {"lte", position.until}}}}}};
-  json query = search_for_metadata(std::move(live));
+  json query = search_for_metadata(live_between(position), Ids::unwanted);
   query["sort"] = by_number("asc");
   auto hits = read_hits(search(engine, name, of_shard(position.shard), query));
-  for (SearchHit& hit : hits) page.documents.push_back({std::move(hit.key), std::move(hit.id), "", ""});
-  if (hits.size() == page_documents) {
-    position.after = hits.back().number.value_or(position.until);
+  for (SearchHit& hit : hits) page.documents.push_back({std::move(hit.key), "", "", ""});
+  const bool full = hits.size() == page_documents;
+  ScanPosition part = position;
+  if (full) part.until = hits.back().number.value_or(position.until);
+  page.part = part.to_text();
+  if (full) {
+    position.after = part.until;
   } else if (++position.shard < position.shards) {
     position.after = -1;
     position.until = last_number(engine, name, position.shard);
@@ -212,6 +256,22 @@ HeldPage scan_index(SearchEngine& engine, const std::string& name, const std::st
   }
   page.next = position.to_text();
   return page;
+}
+
+std::vector<HeldDocument> extra_of_index(SearchEngine& engine, const std::string& name, const HeldPage& page,
+                                         std::span<const Document> expected) {
+  std::vector<Document> present;
+  for (const Document& document : expected)
+    if (document.content) present.push_back(document);
+  const auto part = ScanPosition::from(page.part);
+  json query = live_between(part);
+  json tombstones = std::move(query["bool"]["must_not"]);
+  query["bool"]["must_not"] = json::array({std::move(tombstones), of_ids(present)});
+  std::vector<HeldDocument> extra;
+  for (SearchHit& hit :
+       read_hits(search(engine, name, of_shard(part.shard), search_for_metadata(std::move(query), Ids::wanted))))
+    extra.push_back({std::move(hit.key), std::move(hit.id), "", ""});
+  return extra;
 }
 
 }  // namespace anabranch

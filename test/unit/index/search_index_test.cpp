@@ -43,6 +43,13 @@ class DatabaseSearchIndex : public SearchServerTest {
   }
 };
 
+std::vector<std::string> ids_of(const std::vector<HeldDocument>& held) {
+  std::vector<std::string> ids;
+  for (const auto& document : held) ids.push_back(document.id);
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
 TEST_F(DatabaseSearchIndex, WhatIsWrittenIsFound) {
   auto index = this->index();
   const auto opened = index->open(1);
@@ -234,13 +241,30 @@ TEST_F(DatabaseSearchIndex, WhatOthersWroteIsForeign) {
   EXPECT_TRUE(!found[2].present && !found[2].equal);
   EXPECT_TRUE(found[3].present && !found[3].foreign && found[3].equal);
   EXPECT_TRUE(!found[4].present && !found[4].foreign && found[4].equal);
-  std::map<std::string, std::string> held;
-  for (const auto& document : index->scan("").documents) held.emplace(document.id, document.key);
-  EXPECT_THAT(held, ElementsAre(testing::Pair("1", R"({"id": 1})"), testing::Pair("2", ""),
-                                testing::Pair("4", R"({"id": 4})"), testing::Pair("mine", "")));
+  const auto page = index->scan("");
+  std::multiset<std::string> keys;
+  for (const auto& document : page.documents) keys.insert(document.key);
+  EXPECT_THAT(keys, ElementsAre("", "", R"({"id": 1})", R"({"id": 4})"));
+  EXPECT_THAT(ids_of(index->extra(page, std::vector{document(1, 1), document(4, 4)})), ElementsAre("2", "mine"));
+  EXPECT_THAT(ids_of(index->extra(page, std::vector{document(2, 2), gone(4)})), ElementsAre("1", "4", "mine"));
   EXPECT_THAT(index->write(std::vector{document(1, 1), document(2, 2), document(3, 3)}, first + 100), IsEmpty());
   for (const auto& now : index->inspect(std::vector{document(1, 1), document(2, 2), document(3, 3)}))
     EXPECT_TRUE(now.equal) << "a newer write puts it right";
+}
+
+// A document of ours in another place has all that ours have.
+TEST_F(DatabaseSearchIndex, ADocumentUnderTheIdOfAnotherIsFound) {
+  auto index = this->index();
+  index->open(1);
+  index->write(std::vector{document(1, 1), document(2, 2)}, first);
+  const auto copy = call("GET", fmt::format("/{}/_source/1", generation()));
+  for (const char* id : {"2", "elsewhere"})
+    call("PUT", fmt::format("/{}/_doc/{}?version={}&version_type=external", generation(), id, first + 1), copy.dump());
+  const auto expected = std::vector{document(1, 1), document(2, 2)};
+  const auto found = index->inspect(expected);
+  EXPECT_TRUE(found[0].equal && !found[0].foreign);
+  EXPECT_TRUE(found[1].foreign && !found[1].equal);
+  EXPECT_THAT(ids_of(index->extra(index->scan(""), expected)), ElementsAre("elsewhere"));
 }
 
 TEST_F(DatabaseSearchIndex, AScanListsEverything) {
@@ -330,7 +354,7 @@ TEST_F(DatabaseSearchIndex, DropRemovesWhatIsOursAlone) {
 TEST_F(DatabaseSearchIndex, AnothersIndexIsLeftAlone) {
   index()->open(1);
   definition_.owner = "2/other";
-  EXPECT_THAT(opening(), testing::AllOf(HasSubstr("refused: "), HasSubstr("belongs to another database (1/shop)"),
+  EXPECT_THAT(opening(), testing::AllOf(HasSubstr("refused: "), HasSubstr("to another index of this one (1/shop)"),
                                         HasSubstr("option \"index\"")));
   definition_.owner = "1/shop";
   definition_.options["index"] = name() + "-taken";

@@ -30,12 +30,13 @@ TEST(SearchReader, ReadsWhatAHitHas) {
 
 TEST(SearchReader, SurvivesWhatIsNoHit) {
   for (const char* answer :
-       {"null", "[]", "{}", R"({"hits":[]})", R"({"hits":{"hits":{}}})", R"({"hits":{"hits":[1,{},{"_id":5}]}})"})
+       {"null", "[]", "{}", R"({"hits":[]})", R"({"hits":{"hits":{}}})", R"({"hits":{"hits":[1,"_id",[]]}})"})
     EXPECT_TRUE(read_hits(json::parse(answer)).empty()) << answer;
   const auto hits = read_hits(json::parse(R"({"hits":{"hits":[{"_id":"1","_version":-1,"sort":["x"],"fields":{
       "anabranch.key":[5],"anabranch.digest":"d","anabranch.version":[1.5],"anabranch.deleted":["true"]}},
-      {"_id":"2","sort":[],"fields":[]}]}})"));
-  ASSERT_EQ(hits.size(), 2U);
+      {"_id":"2","sort":[],"fields":[]},{},{"_id":5}]}})"));
+  ASSERT_EQ(hits.size(), 4U);
+  EXPECT_EQ(hits[2].id + hits[3].id, "") << "nobody asked for it";
   for (const SearchHit& hit : hits) {
     EXPECT_EQ(hit.version, std::nullopt);
     EXPECT_EQ(hit.number, std::nullopt);
