@@ -87,7 +87,8 @@ bool as_expected(const Document& expected, const FoundDocument& found) {
 const char* kind_of(const Document& expected, const FoundDocument& found) {
   if (!expected.content) return "extra";
   if (!found.present) return "missing";
-  return found.foreign ? "foreign" : "wrong";
+  if (found.foreign) return "foreign";
+  return found.stale ? "stale" : "wrong";
 }
 
 std::unique_ptr<Turn> Comparing::take_turn(std::set<std::string, std::less<>>& contested) {

@@ -75,6 +75,7 @@ struct FoundDocument {
   bool present = false;
   bool equal = false;    // its contents are those expected
   bool foreign = false;  // somebody else has written it since
+  bool stale = false;    // nobody has: it is what we wrote once
   std::optional<IndexVersion> version;
   std::string actual;  // as far as it can be shown: JSON, or empty
 };

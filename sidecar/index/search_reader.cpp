@@ -114,6 +114,7 @@ FoundDocument compared(const SearchHit* hit, const Document& expected) {
     found.equal = found.present && !found.foreign && hit->digest == expected.digest;
   else
     found.equal = !found.present;
+  found.stale = found.present && !found.foreign && !found.equal;
   return found;
 }
 

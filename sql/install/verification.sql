@@ -76,7 +76,7 @@ CREATE TABLE anabranch.difference (
   run            bigint NOT NULL REFERENCES anabranch.verification ON DELETE CASCADE,
   number         bigint NOT NULL,
   held_by        text NOT NULL DEFAULT 'copy' CHECK (held_by IN ('copy', 'index')),
-  class          text NOT NULL CHECK (class IN ('missing', 'extra', 'wrong', 'duplicate', 'foreign', 'refused')),
+  class          text NOT NULL CHECK (class IN ('missing', 'extra', 'wrong', 'duplicate', 'foreign', 'stale', 'refused')),
   key            jsonb NOT NULL,
   expected       jsonb,
   actual         jsonb,
@@ -92,7 +92,7 @@ COMMENT ON TABLE anabranch.difference IS 'what was found to differ, and what was
 COMMENT ON COLUMN anabranch.difference.run IS 'the run that found it';
 COMMENT ON COLUMN anabranch.difference.number IS 'number within the run';
 COMMENT ON COLUMN anabranch.difference.held_by IS 'copy: it differs from its definition; index: from the copy';
-COMMENT ON COLUMN anabranch.difference.class IS 'missing: it should be there; extra: it should not; wrong: with other contents; duplicate: more than once; of a document also foreign: somebody else has written it, and refused: the engine would not take it';
+COMMENT ON COLUMN anabranch.difference.class IS 'missing: it should be there; extra: it should not; wrong: with other contents; duplicate: more than once; of a document also foreign: somebody else has written it, stale: it is what was written once, and refused: the engine would not take it';
 COMMENT ON COLUMN anabranch.difference.key IS 'columns by which the group is found; of a copy of rows the row''s key, in hexadecimal';
 COMMENT ON COLUMN anabranch.difference.expected IS 'the row as the definition has it; NULL: none';
 COMMENT ON COLUMN anabranch.difference.actual IS 'the row as the copy had it; NULL: none';

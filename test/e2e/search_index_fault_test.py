@@ -35,7 +35,7 @@ def test_sidecar_killed_at_each_step(rig, make_opensearch, rng):
     names = failpoints("index")
     for name in names:
         rig.sidecar.start(failpoint=f"{name}:2")
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 90
         while rig.sidecar.running() and time.monotonic() < deadline:
             social.change(rig, rng, 5)
             if name in ("index_compared", "index_repaired") and rig.value(

@@ -1,6 +1,6 @@
 \set ECHO none
 \i test/fixture/start.sql
-SELECT plan(48);
+SELECT plan(52);
 CREATE ROLE operator IN ROLE anabranch_operator;
 CREATE ROLE stranger;
 GRANT CREATE ON SCHEMA public TO operator;
@@ -111,6 +111,13 @@ SELECT is((SELECT count(*) FROM pending_of('docs')), 4 + 2 + 1::bigint, 'a chang
 INSERT INTO anabranch_data.counted (anabranch_rows) VALUES (0);
 SELECT results_eq($$SELECT key, content FROM anabranch.next_documents('counted'::regclass, NULL, 10, 1000)$$, $$VALUES ('{}', '{"n": 0}')$$, 'one document of no key');
 SELECT is_empty($$SELECT key FROM anabranch.next_documents('counted'::regclass, '{}', 10, 1000)$$, 'and none behind it');
+SELECT is(anabranch.trim_pending('docs'::regclass, 7, 0, 7), 0::bigint, 'as many may wait as are worth keeping');
+SELECT results_eq($$SELECT filled, (SELECT count(*) FROM pending_of('docs')) FROM anabranch.index_progress WHERE copy = 'docs'::regclass$$, $$VALUES (0, 7::bigint)$$, 'and are kept');
+UPDATE anabranch.index_progress SET filled = 1 WHERE copy = 'docs'::regclass;
+SELECT is(anabranch.trim_pending('docs'::regclass, 7, 0, 6), 0::bigint, 'of one more none is kept');
+SELECT results_eq($$SELECT filled, (SELECT count(*) FROM pending_of('docs')) FROM anabranch.index_progress WHERE copy = 'docs'::regclass$$, $$VALUES (0, 0::bigint)$$,
+  'and the index is filled anew');
+UPDATE anabranch.index_progress SET filled = 1 WHERE copy = 'docs'::regclass;
 TRUNCATE anabranch_data.docs;
 SELECT is((SELECT filled FROM anabranch.index_progress WHERE copy = 'docs'::regclass), 0, 'what was emptied is filled anew');
 
