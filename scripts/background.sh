@@ -61,7 +61,9 @@ wait_for_process() { # SECONDS FILE ARGUMENT ANSWERS...
   local deadline=$((SECONDS + $1)) file=$2 argument=$3
   shift 3
   until "$@"; do
-    process_of "$file" "$argument" > /dev/null && [ "$SECONDS" -lt "$deadline" ] || return 1
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    # Looked for twice: while a process becomes another program it has no arguments.
+    process_of "$file" "$argument" > /dev/null || { sleep 0.1 && process_of "$file" "$argument" > /dev/null; } || return 1
     sleep 0.1
   done
 }
