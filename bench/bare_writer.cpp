@@ -3,9 +3,8 @@
 //
 //   bare_writer bulk HOST:PORT PATH FILE    FILE: bulk requests' lines, two a document. Sent to PATH in bodies of 5 MB,
 //                                           over two connections; then the index, PATH's first part, is refreshed
-//   bare_writer redis HOST:PORT FILE        FILE: commands as Redis reads them, whose answers are numbers. Sent over
-//   one
-//                                           connection without waiting; ends when all answers are there
+//   bare_writer redis HOST:PORT FILE        FILE: commands that Redis answers by numbers. Sent over one connection
+//                                           without waiting; ends when all answers are there
 //
 // Prints the seconds from the first byte sent to the last answer. An engine that refuses anything is an error, but for
 // one that asks for less (429): it is given a rest and asked again.

@@ -1,4 +1,4 @@
-// Rows as the text of jsonb, without a jsonb being made: to_jsonb(row)::text, byte by byte, in a third of the time.
+// Rows as the text of jsonb, without a jsonb being made: to_jsonb(row)::text, byte by byte.
 #pragma once
 
 #include "extension/postgres.hpp"

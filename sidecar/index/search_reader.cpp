@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <stdexcept>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -268,10 +269,13 @@ std::vector<HeldDocument> extra_of_index(SearchEngine& engine, const std::string
   json query = live_between(part);
   json tombstones = std::move(query["bool"]["must_not"]);
   query["bool"]["must_not"] = json::array({std::move(tombstones), of_ids(present)});
+  // A write that was under way may have come into this part since: nobody has asked the copy for its key.
+  std::unordered_set<std::string_view> asked;
+  for (const HeldDocument& held : page.documents) asked.insert(held.key);
   std::vector<HeldDocument> extra;
   for (SearchHit& hit :
        read_hits(search(engine, name, of_shard(part.shard), search_for_metadata(std::move(query), Ids::wanted))))
-    extra.push_back({std::move(hit.key), std::move(hit.id), "", ""});
+    if (hit.key.empty() || asked.contains(hit.key)) extra.push_back({std::move(hit.key), std::move(hit.id), "", ""});
   return extra;
 }
 
