@@ -18,9 +18,11 @@ constexpr int64_t bytes_wanted = Turn::bytes_max / 4;                  // so tha
 constexpr milliseconds turn_time_max = 1s;                             // as long a snapshot is held
 constexpr milliseconds position_interval = 20ms;                       // between records of a position alone
 constexpr int first_part = 4;  // of what is read at a time a turn begins with so little that the engine soon has work
-constexpr int refresh_rest =
-    5;  // times as long as making visible took: while more waits, that is not done again sooner
-constexpr int keyless_max = 100;  // of the documents that no index can have so many are named
+// After making visible that is not done again for this part of the time that documents may wait for it, nor, while more
+// waits to be written, for so many times as long as it took.
+constexpr int refresh_rest_part = 4, refresh_rest_behind = 5;
+constexpr int refresh_memory = 16;  // that many later, what one took counts for a third
+constexpr int keyless_max = 100;    // of the documents that no index can have so many are named
 constexpr const char* too_large = "54000";
 constexpr const char* fenced = "AN001";
 constexpr int timeline_bits = 12, position_bits = 51;
@@ -99,7 +101,7 @@ Delivery::Delivery(Connection& connection, const IndexSettings& settings, IndexC
 Delivery::~Delivery() = default;
 
 std::optional<Clock::time_point> Delivery::due() const {
-  if (unseen_since_) return *unseen_since_ + index_->visible_within();
+  if (unseen_) return refresh_due(false);
   if (moved_) return recorded_ + position_interval;
   return std::nullopt;
 }
@@ -174,21 +176,12 @@ bool Delivery::deliver(Turn& turn) {
     failpoint("index_published");
   }
 
-  if (sending.documents > 0 && index_->visible_within() > 0ms && !unseen_since_)
-    unseen_since_ = Clock::now() - turn.age();
-  if (unseen_since_ && (filled || Clock::now() >= *due() + (complete ? 0ms : refresh_took_ * refresh_rest))) {
-    const auto began = Clock::now();
-    if (!filling || filled || !index_->side_by_side())
-      index_->make_visible();
-    else if (former_)
-      former_->make_visible();
-    unseen_since_.reset();
-    refresh_took_ = std::chrono::duration_cast<milliseconds>(Clock::now() - began);
-  }
+  if (sending.documents > 0 && index_->visible_within() > 0ms) unseen_ = true;
+  if (unseen_ && (filled || Clock::now() >= refresh_due(!complete))) refresh(filling && !filled);
   // The fields of another query have no place in the generation before.
   delivered.frozen = sending.former_refuses && !filled;
   const bool frozen = (state.frozen || delivered.frozen) && !filled;
-  if (complete && !unseen_since_ && (state.filled > 0 || filled) && !frozen) {
+  if (complete && !unseen_ && (state.filled > 0 || filled) && !frozen) {
     delivered.lsn = state.lsn;
     delivered.as_of = state.as_of;
   }
@@ -281,6 +274,28 @@ bool Delivery::remove_extra(Turn& turn, Sending& sending) {
     if (page.next.empty()) return true;
     if (turn.age() > turn_time_max) return false;
   }
+}
+
+// `more`: documents wait to be written. What is written right after a refresh began is found when the next one has
+// ended, though that may take long.
+Clock::time_point Delivery::refresh_due(bool more) const {
+  const auto within = index_->visible_within();
+  const Clock::duration rest =
+      more ? (refresh_ended_ - refresh_began_) * refresh_rest_behind : Clock::duration(within) / refresh_rest_part;
+  return std::max(refresh_began_ + within - refresh_longest_, refresh_ended_ + rest);
+}
+
+// What readers find now is made to show all that was written; `filling`: that is the generation before.
+void Delivery::refresh(bool filling) {
+  refresh_began_ = Clock::now();
+  if (!filling || !index_->side_by_side())
+    index_->make_visible();
+  else if (former_)
+    former_->make_visible();
+  unseen_ = false;
+  refresh_ended_ = Clock::now();
+  const Clock::duration took = refresh_ended_ - refresh_began_;
+  refresh_longest_ = std::max(took, refresh_longest_ - refresh_longest_ / refresh_memory);
 }
 
 int Delivery::first_rows() const {

@@ -57,6 +57,8 @@ class Delivery {
   bool send_pending(Turn& turn, Sending& sending, Delivered& delivered);
   bool sweep(Turn& turn, Sending& sending, Delivered& delivered);
   bool remove_extra(Turn& turn, Sending& sending);
+  std::chrono::steady_clock::time_point refresh_due(bool more) const;
+  void refresh(bool filling);
   int first_rows() const;
   void adapt(const DocumentBatch& batch);
 
@@ -72,9 +74,10 @@ class Delivery {
   bool swept_all_ = false;   // every document has been sent; now for those that are too many
   bool none_extra_ = false;  // of them there are none: the index was empty when that began
   std::string extra_after_;  // how far the index has been looked through for them
-  std::optional<std::chrono::steady_clock::time_point> unseen_since_;  // written, and not found yet
-  std::chrono::milliseconds refresh_took_{};                           // the last one
-  bool moved_ = false;                                                 // a position waits to be recorded
+  bool unseen_ = false;      // something is written, and not found yet
+  std::chrono::steady_clock::time_point refresh_began_{}, refresh_ended_{};  // the last one
+  std::chrono::steady_clock::duration refresh_longest_{};                    // of late
+  bool moved_ = false;                                                       // a position waits to be recorded
   bool record_anyway_ = false;
   std::chrono::steady_clock::time_point recorded_{};
 };
