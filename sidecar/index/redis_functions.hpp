@@ -25,6 +25,7 @@ local call, try  -- set by each function: they are not there while the library i
 local tombstone_seconds = 3600
 local purged_min = 100
 local generation_digits, version_digits, state_digit = 8, 24, 25
+local first_generation = '00000001'
 local live = 'd'
 local fenced = 'FENCED another sidecar has taken over the index'
 local later = 'LATER the index holds a later generation'
@@ -149,7 +150,10 @@ local function write(keys, argv)
   local count = #keys - 3
   local width = is_member(shape) and 3 or 2
   local identities = identities_of(shape, keys, argv, 8, width)
-  local entries = count > 0 and call('HMGET', documents, unpack(identities)) or {}
+  local is_late = known[4] and known[4] > version  -- otherwise no document has a later version, and none is looked up for it
+  local may_renew = shape == 'hash' and ttl == '' and generation ~= first_generation
+  local entries = {}
+  if count > 0 and (is_late or may_renew) then entries = call('HMGET', documents, unpack(identities)) end
 
   local sub, put_document = string.sub, put[shape]
   local now = tonumber(call('TIME')[1])
