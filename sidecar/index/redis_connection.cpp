@@ -13,7 +13,7 @@
 
 #include "sidecar/index/index.hpp"
 #include "sidecar/index/redis_error.hpp"
-#include "sidecar/kafka/properties.hpp"
+#include "sidecar/value_file.hpp"
 
 namespace anabranch {
 namespace {
@@ -134,8 +134,8 @@ void RedisConnection::say_hello() {
 std::string RedisConnection::password() const {
   if (options_.password_file.empty()) return {};
   try {
-    return read_value_file("password_file", options_.password_file, true);
-  } catch (const KafkaPropertyError& error) {
+    return read_value_file(options_.password_file, true);
+  } catch (const ValueFileError& error) {
     throw IndexError(IndexError::Kind::refused, "password_file: " + error.problem(), error.remedy());
   }
 }

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "sidecar/index/index.hpp"
-#include "sidecar/kafka/properties.hpp"
+#include "sidecar/value_file.hpp"
 
 namespace anabranch {
 namespace {
@@ -58,8 +58,8 @@ void SearchEngine::connect() {
                       .answer_bytes_max = answer_bytes_max,
                       .stop = &stop_};
   if (!settings_.password_file.empty()) try {
-      options.password = read_value_file("password_file", settings_.password_file, true);
-    } catch (const KafkaPropertyError& error) {
+      options.password = read_value_file(settings_.password_file, true);
+    } catch (const ValueFileError& error) {
       throw IndexError(IndexError::Kind::refused, fmt::format("password_file: {}", error.problem()), error.remedy());
     }
   client_ = std::make_unique<HttpClient>(std::move(options));

@@ -2,16 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <memory>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "sidecar/value_file.hpp"
 
 namespace anabranch {
 namespace {
@@ -20,7 +15,6 @@ constexpr std::string_view file_suffix = ".file";
 // Kafka's brokers and librdkafka both take this much where nobody says otherwise.
 constexpr size_t message_bytes_default = 1'000'000;
 constexpr size_t queue_kbytes_default = 32'768;
-constexpr size_t file_bytes_max = size_t{64} << 10;
 
 constexpr std::array<std::string_view, 7> secrets = {
     "sasl.password", "sasl.oauthbearer.client.secret", "sasl.oauthbearer.config", "ssl.key.password",
@@ -57,33 +51,6 @@ bool is_secret_property(std::string_view name) {
   return std::find(secrets.begin(), secrets.end(), name) != secrets.end();
 }
 
-std::string read_value_file(const std::string& property, const std::string& path, bool secret) {
-  const auto refuse = [&](std::string problem, std::string remedy) {
-    throw KafkaPropertyError(property, fmt::format("file \"{}\" {}", path, problem), std::move(remedy));
-  };
-  // Without O_NONBLOCK a FIFO would hold the program until someone writes to it.
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-  if (descriptor < 0)
-    refuse(fmt::format("cannot be read: {}", std::strerror(errno)), "name a file that the program's user can read");
-  const std::unique_ptr<FILE, int (*)(FILE*)> file(fdopen(descriptor, "r"), &fclose);
-  struct stat status {};
-  if (!file || fstat(descriptor, &status) != 0)
-    refuse(fmt::format("cannot be read: {}", std::strerror(errno)), "name another file");
-  if (!S_ISREG(status.st_mode)) refuse("is no regular file", "name a file that holds the value");
-  const mode_t others = status.st_uid == 0 ? S_IRWXO : S_IRWXO | S_IRWXG;
-  if (secret && (status.st_mode & others) != 0)
-    refuse("holds a secret and can be read by others", "take that right away: chmod 600 FILE");
-
-  std::string text(file_bytes_max + 1, '\0');
-  text.resize(fread(text.data(), 1, text.size(), file.get()));
-  if (ferror(file.get()) != 0) refuse("cannot be read", "name another file");
-  if (text.size() > file_bytes_max) refuse("is larger than 64 KB", "name a file that holds the value and no more");
-  if (text.find('\0') != std::string::npos) refuse("holds a NUL byte", "save the value as plain text");
-  if (text.ends_with('\n')) text.pop_back();
-  if (text.ends_with('\r')) text.pop_back();
-  return text;
-}
-
 KafkaProperties with_files_read(const KafkaProperties& given) {
   KafkaProperties read;
   for (const auto& [name, value] : given) {
@@ -94,7 +61,11 @@ KafkaProperties with_files_read(const KafkaProperties& given) {
     const std::string property = name.substr(0, name.size() - file_suffix.size());
     if (given.contains(property))
       throw KafkaPropertyError(name, fmt::format("\"{}\" is given too", property), "leave one of the two out");
-    read[property] = read_value_file(name, value, is_secret_property(property));
+    try {
+      read[property] = read_value_file(value, is_secret_property(property));
+    } catch (const ValueFileError& error) {
+      throw KafkaPropertyError(name, error.problem(), error.remedy());
+    }
   }
   return read;
 }

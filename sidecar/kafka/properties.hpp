@@ -32,10 +32,6 @@ bool is_secret_property(std::string_view name);
 // it. Throws KafkaPropertyError for a file that is not so or cannot be read, and where both are given.
 KafkaProperties with_files_read(const KafkaProperties& given);
 
-// What a file holds, less one newline at its end. Throws KafkaPropertyError, naming `property`, where it cannot be
-// read, or is a secret that others can read.
-std::string read_value_file(const std::string& property, const std::string& path, bool secret);
-
 // `ours` over what the user gave. What Anabranch sets is what its promises rest on: a user's other value for it, by
 // whichever of librdkafka's names, is refused with KafkaPropertyError, never silently overruled.
 KafkaProperties merged(const KafkaProperties& given, const KafkaProperties& ours);

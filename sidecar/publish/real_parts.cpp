@@ -11,6 +11,7 @@
 #include "sidecar/kafka/error.hpp"
 #include "sidecar/pg/epoch.hpp"
 #include "sidecar/publish/make_format.hpp"
+#include "sidecar/value_file.hpp"
 
 namespace anabranch {
 namespace {
@@ -60,8 +61,8 @@ SchemaRegistryOptions registry_of(const KafkaSettings& kafka) {
   const auto read = [](const char* setting, const std::string& path) {
     if (path.empty()) return std::string();
     try {
-      return read_value_file(setting, path, true);
-    } catch (const KafkaPropertyError& error) {
+      return read_value_file(path, true);
+    } catch (const ValueFileError& error) {
       throw RunError(RunError::Kind::configuration,
                      fmt::format("kafka.{}: {}; {}", setting, error.problem(), error.remedy()));
     }
