@@ -10,7 +10,8 @@ import time
 from kill_test import failpoints
 
 from rig import caches, needs, social
-from rig.indexes import create_index, differences, ended, redis_section, use_engines, verify, wait_complete
+from rig.indexes import (create_index, differences, ended, kill_at_each_step, kill_everybody, problem, redis_section, use_engines, verify,
+                         wait_complete)
 
 KILLS = int(os.environ.get("ANABRANCH_KILLS", "200"))
 
@@ -22,37 +23,18 @@ def start(rig, redis, **more):
     return path
 
 
-def problem(rig, name):
-    return rig.sql("SELECT problem, remedy FROM anabranch.indexes WHERE index = %s::regclass", (name,))[0]
-
-
 @needs(seconds=60)
 def test_sidecar_killed_at_each_step(rig, make_redis, rng):
     redis = make_redis()
     caches.create_all(rig, redis)
-    names = failpoints("index")
-    assert {"index_opened", "index_written", "index_recorded", "index_published", "index_compared", "index_repaired"} <= set(names), names
-    for name in names:
-        for count in (1, 7):
-            rig.sidecar.start(failpoint=f"{name}:{count}")
-            deadline = time.monotonic() + 20
-            while rig.sidecar.running() and time.monotonic() < deadline:
-                social.change(rig, rng, 5)
-                damaged = [key for key in redis.contents() if key.startswith("user:")]
-                if name in ("index_compared", "index_repaired") and damaged and not rig.value(
-                        "SELECT count(*) FROM anabranch.verifications WHERE state IN ('queued', 'running')"):
-                    redis.command("HSET", rng.choice(damaged), "likes", "-1")
-                    rig.sql("SELECT anabranch.verify('user_info', 'index', duty => 1, repair => true)")
-                if name == "index_published" and rig.value("SELECT min(filled) = max(generation) FROM anabranch.index_progress AS p "
-                                                                         "JOIN anabranch.external_index AS x ON x.copy = p.copy"):
-                    rig.sql("SELECT anabranch.alter_index(index, options => options) FROM anabranch.indexes")
-            assert not rig.sidecar.running(), f"{name}:{count} was not reached"
-            rig.sidecar.wait()
-    rig.sidecar.start()
-    wait_complete(rig, *caches.INDEXES)
-    rig.wait_until(lambda: not rig.value("SELECT count(*) FROM anabranch.verifications WHERE state IN ('queued', 'running')"), "the end of verifications")
-    rig.wait_fresh(*caches.INDEXES)
-    verify(rig, "user_info", "index", repair=True)
+
+    def damage():
+        users = [key for key in redis.contents() if key.startswith("user:")]
+        if users:
+            redis.command("HSET", rng.choice(users), "likes", "-1")
+        return bool(users)
+
+    kill_at_each_step(rig, rng, failpoints("index"), counts=(1, 7), seconds=20, verified="user_info", damage=damage)
     caches.expect_equal(rig, redis)
 
 
@@ -60,20 +42,7 @@ def test_sidecar_killed_at_each_step(rig, make_redis, rng):
 def test_everybody_killed_at_random(rig, make_redis, rng):
     redis = make_redis()
     start(rig, redis)
-
-    def kill_redis():
-        redis.kill()
-        time.sleep(rng.choice([0, 0.3]))
-        redis.start()
-
-    for _ in range(max(KILLS // 40, 2)):
-        with rig.load(social.LOAD):
-            for _ in range(6):
-                time.sleep(rng.choice([0.05, 0.3, 0.8]) * rng.random())
-                rng.choice([rig.sidecar.kill, rig.crash_restart, kill_redis])()
-                if not rig.sidecar.running():
-                    rig.sidecar.start()
-        caches.expect_equal(rig, redis)
+    kill_everybody(rig, rng, redis, max(KILLS // 40, 2), 2, caches.expect_equal)
 
 
 def test_flushall_and_an_old_state(rig, make_redis, rng):

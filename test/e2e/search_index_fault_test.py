@@ -7,8 +7,9 @@ import time
 
 from kill_test import failpoints
 
-from rig import needs, searches, social
-from rig.indexes import create_index, differences, ended, search_section, use_engines, verify, wait_complete
+from rig import needs, searches
+from rig.indexes import (create_index, differences, ended, kill_at_each_step, kill_everybody, problem, search_section, use_engines, verify,
+                         wait_complete)
 
 KILLS = int(os.environ.get("ANABRANCH_KILLS", "200"))
 
@@ -20,10 +21,6 @@ def start(rig, engine, **more):
     return path
 
 
-def problem(rig, name):
-    return rig.sql("SELECT problem, remedy FROM anabranch.indexes WHERE index = %s::regclass", (name,))[0]
-
-
 def physical(rig, name):
     return f"{name}-{rig.value('SELECT generation FROM anabranch.indexes WHERE index = %s::regclass', (name,)):06}"
 
@@ -32,28 +29,14 @@ def physical(rig, name):
 def test_sidecar_killed_at_each_step(rig, make_opensearch, rng):
     engine = make_opensearch()
     searches.create_all(rig, engine)
-    names = failpoints("index")
-    for name in names:
-        rig.sidecar.start(failpoint=f"{name}:2")
-        deadline = time.monotonic() + 90
-        while rig.sidecar.running() and time.monotonic() < deadline:
-            social.change(rig, rng, 5)
-            if name in ("index_compared", "index_repaired") and rig.value(
-                    "SELECT filled > 0 AND NOT EXISTS (SELECT FROM anabranch.verifications WHERE state IN ('queued', 'running')) "
-                    "FROM anabranch.index_progress WHERE copy = 'activity'::regclass"):
-                for user in (7, 8, 9):
-                    engine.request("POST", f"/{physical(rig, 'activity')}/_update/{user}", {"doc": {"likes": -1}})
-                rig.sql("SELECT anabranch.verify('activity', 'index', duty => 1, repair => true)")
-            if name == "index_published" and rig.value("SELECT min(filled) = max(generation) FROM anabranch.index_progress AS p "
-                                                       "JOIN anabranch.external_index AS x ON x.copy = p.copy"):
-                rig.sql("SELECT anabranch.alter_index(index, options => options) FROM anabranch.indexes")
-        assert not rig.sidecar.running(), f"{name} was not reached"
-        rig.sidecar.wait()
-    rig.sidecar.start()
-    wait_complete(rig, *searches.INDEXES)
-    rig.wait_until(lambda: not rig.value("SELECT count(*) FROM anabranch.verifications WHERE state IN ('queued', 'running')"), "the end of verifications")
-    rig.wait_fresh(*searches.INDEXES)
-    verify(rig, "activity", "index", repair=True)
+
+    def damage():
+        filled = rig.value("SELECT filled > 0 FROM anabranch.index_progress WHERE copy = 'activity'::regclass")
+        for user in (7, 8, 9) if filled else ():
+            engine.request("POST", f"/{physical(rig, 'activity')}/_update/{user}", {"doc": {"likes": -1}})
+        return filled
+
+    kill_at_each_step(rig, rng, failpoints("index"), counts=(2,), seconds=180, verified="activity", damage=damage)
     searches.expect_equal(rig, engine)
 
 
@@ -61,19 +44,7 @@ def test_sidecar_killed_at_each_step(rig, make_opensearch, rng):
 def test_everybody_killed_at_random(rig, make_opensearch, rng):
     engine = make_opensearch()
     start(rig, engine)
-
-    def kill_engine():
-        engine.kill()
-        engine.start()
-
-    for _ in range(max(KILLS // 100, 2)):
-        with rig.load(social.LOAD):
-            for kill in [rig.sidecar.kill, rig.crash_restart, rig.sidecar.kill, kill_engine, rig.crash_restart]:
-                time.sleep(rng.choice([0.05, 0.5, 1]) * rng.random())
-                kill()
-                if not rig.sidecar.running():
-                    rig.sidecar.start()
-        searches.expect_equal(rig, engine)
+    kill_everybody(rig, rng, engine, max(KILLS // 100, 2), 1, searches.expect_equal)
 
 
 def test_an_index_that_others_touch(rig, make_opensearch):

@@ -1,0 +1,218 @@
+"""An index that is not simply kept: paused and resumed, restored from a dump into another database, fed through Kafka by a sidecar that is
+killed. At the end of each it holds what its query says, as PostgreSQL computes it from the tables, and no document more."""
+
+import contextlib
+import time
+
+from catalog_test import program, run
+
+from rig import caches, needs, social
+from rig.indexes import create_index, engine_sections, problem, redis_section, use_engines, verify, wait_complete
+from rig.through_kafka import ThroughKafka
+
+BY_USER = {"shape": "hash", "key": "user:{user_id}"}
+CHANGES = """
+    INSERT INTO users SELECT u, 'new' FROM generate_series(2001, 2100) AS u;
+    INSERT INTO tweets (user_id, body) SELECT u, 'tweet' FROM generate_series(2001, 2100, 2) AS u;
+    UPDATE tweets SET user_id = user_id % 1000 + 1 WHERE tweet_id % 10 = 0;
+    DELETE FROM likes WHERE like_id % 7 = 0;
+    DELETE FROM follows WHERE follower_id = 42 OR followee_id = 42;
+    DELETE FROM tweets WHERE user_id = 42;
+    DELETE FROM likes WHERE user_id = 42;
+    DELETE FROM users WHERE user_id = 42;
+"""
+
+
+def create(rig, name="user_info", **options):
+    create_index(rig, name, "cache", social.USER_ACTIVITY, ["user_id"], **{**BY_USER, **options})
+
+
+def expected(rig, prefix="user:"):
+    """{key: hash} as Redis.contents() has it, from the tables of the database that the rig is about."""
+    return {f"{prefix}{row['user_id']}": row for row in caches.rows(rig, social.USER_ACTIVITY)}
+
+
+def expect_holds(redis, want):
+    have = redis.contents()
+    different = [(key, want.get(key), have.get(key)) for key in want.keys() | have.keys() if want.get(key) != have.get(key)]
+    assert not different, f"{len(different)} of {len(want)} keys differ (key, expected, found): {different[:5]}"
+
+
+def index_state(rig, name="user_info"):
+    return rig.value("SELECT state FROM anabranch.indexes WHERE index = %s::regclass", (name,))
+
+
+def status(rig, name="user_info"):
+    """[(state, level, problem)] of it as an index in anabranch.status."""
+    return rig.sql("SELECT state, level, problem FROM anabranch.status WHERE kind = 'index' AND name = %s", (name,))
+
+
+def test_a_paused_index_stays_as_it_is(rig, make_redis):
+    redis = make_redis()
+    rig.sql(social.SCHEMA)
+    path = use_engines(rig, cache=redis_section(redis))
+    create(rig)
+    create_index(rig, "names", "cache", "SELECT user_id, name FROM users", ["user_id"])
+    rig.sidecar.start()
+    wait_complete(rig, "user_info", "names")
+    rig.wait_fresh("user_info", "names")
+    rig.sql("SELECT anabranch.pause('user_info')")
+    rig.wait_until(lambda: index_state(rig) == "paused", "the pause")
+    paused = expected(rig)
+
+    def held():
+        return {key: value for key, value in redis.contents().items() if key.startswith("user:")}
+
+    rig.sql(CHANGES)
+    rig.wait_fresh("names")  # which goes on, and has what came after
+    rig.sidecar.kill()
+    rig.sidecar.start()  # is no reason to go on
+    rig.sql("INSERT INTO users VALUES (3000, 'after the pause')")
+    rig.wait_fresh("names")
+    assert held() == paused != expected(rig) and "names:42" not in redis.contents() and "names:3000" in redis.contents()
+    assert [line[:1] + line[2:] for line in status(rig)] == [("paused", None)], status(rig)
+    assert "paused" in rig.command("status", "--config", str(path), check=False).stdout
+    assert rig.sql_error("SELECT anabranch.wait_for('user_info', timeout => '1 s')").pgcode == "AN002"
+
+    rig.sql("SELECT anabranch.resume('user_info')")
+    wait_complete(rig, "user_info")
+    rig.wait_fresh("user_info")
+    assert held() == expected(rig)
+    assert verify(rig, "user_info")["differing"] == 0
+
+
+# --- Dump and restore -----------------------------------------------------------------------------------------------
+
+
+def restored(rig):
+    """A copy of the rig's database by pg_dump, named "restored", which the rig is about from now on, and a sidecar for it. That of the original
+    runs on."""
+    script = rig.directory / f"{rig.log_path.name}.dump"
+    script.write_text(run(rig, program(rig, "pg_dump")))
+    rig.sql("CREATE DATABASE restored")
+    run(rig, program(rig, "psql"), "-Xq", "-v", "ON_ERROR_STOP=1", "-f", str(script), dbname="restored")
+    sidecar = rig.another_sidecar()
+    sidecar.environment["PGDATABASE"] = "restored"
+    rig.dbname = "restored"
+    rig.connection.close()
+    return sidecar
+
+
+@contextlib.contextmanager
+def about(rig, dbname):
+    """The rig's statements are for another database, for the block."""
+    before = rig.dbname
+    rig.dbname = dbname
+    rig.connection.close()
+    yield
+    rig.dbname = before
+    rig.connection.close()
+
+
+def expect_original_kept(rig, redis, others=()):
+    """The original's documents are its query's, after another change of its tables too; beside them there are `others`."""
+    with about(rig, "app"):
+        rig.sql("INSERT INTO likes (user_id, tweet_id) SELECT u, 1 FROM generate_series(1, 1000, 3) AS u")
+        rig.wait_fresh("user_info")
+        expect_holds(redis, {**expected(rig), **dict(others)})
+
+
+def test_restored_beside_the_original(rig, make_redis):
+    """With the engine that has the original's index: nothing is touched there until the index has another name."""
+    redis = make_redis()
+    rig.sql(social.SCHEMA)
+    path = use_engines(rig, cache=redis_section(redis))
+    create(rig)
+    rig.sidecar.start()
+    wait_complete(rig, "user_info")
+    rig.wait_fresh("user_info")
+    sidecar = restored(rig)
+    sidecar.arguments = ["--config", str(path)]
+    assert index_state(rig) == "unbound" and status(rig) == [("unbound", "critical", "restored from a dump, and not filled since")]
+
+    rig.init()
+    sidecar.start()
+    rig.sql(CHANGES)
+    create_index(rig, "names", "cache", "SELECT user_id, name FROM users", ["user_id"])
+    wait_complete(rig, "names")
+    rig.wait_fresh("names")  # the sidecar is there, and what was restored is still unbound
+    names = {key: value for key, value in redis.contents().items() if key.startswith("names:")}
+    assert index_state(rig) == "unbound"
+    expect_original_kept(rig, redis, names)
+
+    rig.sql("SELECT anabranch.resume('user_info')")
+    rig.wait_until(lambda: all(problem(rig, "user_info")), lambda: f"a problem with its remedy: {problem(rig, 'user_info')}\n{sidecar.log_tail()}")
+    assert "belongs to another database" in problem(rig, "user_info")[0] and "option index" in problem(rig, "user_info")[1], problem(rig, "user_info")
+    rig.wait_live("user_info")  # the copy is filled all the same
+    expect_original_kept(rig, redis, names)
+
+    rig.sql("SELECT anabranch.drop_index('user_info')")
+    create(rig, "restored_info", key="restored:{user_id}")
+    wait_complete(rig, "restored_info")
+    rig.sql(CHANGES.replace("42", "43").replace("2001, 2100", "2201, 2300"))
+    rig.wait_fresh("restored_info")
+    assert verify(rig, "restored_info")["differing"] == 0
+    rig.wait_fresh("names")
+    expect_original_kept(rig, redis, {key: value for key, value in redis.contents().items() if key.startswith("names:")} | expected(rig, "restored:"))
+    sidecar.stop()
+
+
+def test_restored_beside_another_engine(rig, make_redis):
+    """With an engine of its own the restored index keeps its name, and resume is all there is to do."""
+    original, own = make_redis(), make_redis()
+    rig.sql(social.SCHEMA)
+    use_engines(rig, cache=redis_section(original))
+    create(rig)
+    rig.sidecar.start()
+    wait_complete(rig, "user_info")
+    rig.wait_fresh("user_info")
+    sidecar = restored(rig)
+    path = rig.directory / f"{rig.log_path.name}.restored.toml"
+    path.write_text(engine_sections(cache=redis_section(own)))
+    path.chmod(0o600)
+    sidecar.arguments = ["--config", str(path)]
+    rig.init()
+    sidecar.start()
+    rig.sql(CHANGES)
+    rig.sql("SELECT anabranch.resume(copy) FROM anabranch.copies WHERE state = 'unbound'")
+    wait_complete(rig, "user_info")
+    rig.wait_fresh("user_info")
+    expect_holds(own, expected(rig))
+    assert verify(rig, "user_info")["differing"] == 0
+    expect_original_kept(rig, original)
+    sidecar.stop()
+
+
+# --- Through Kafka --------------------------------------------------------------------------------------------------
+
+
+@needs(seconds=40)
+def test_fed_through_kafka(rig, kafka, make_redis, rng):
+    redis = make_redis()
+    through = ThroughKafka(rig, kafka)
+    through.path.write_text(through.path.read_text() + engine_sections(cache=redis_section(redis)))
+    through.prepare(copies={})
+    create(rig)
+    through.publisher.start()
+    with rig.load(social.LOAD):
+        time.sleep(1)
+    assert redis.contents() == {}, "who only publishes delivers nothing"
+    through.applier.start()
+    wait_complete(rig, "user_info")
+    for _ in range(3):
+        social.change(rig, rng, 40)
+        rig.wait_fresh("user_info")
+        expect_holds(redis, expected(rig))
+    for _ in range(8):
+        with rig.load(social.LOAD):
+            time.sleep(rng.choice([0.1, 0.5, 1.5]) * rng.random())
+            through.applier.kill()
+            if rng.random() < 0.3:
+                social.change(rig, rng, 5)  # published while nobody applies
+            through.applier.start()
+        rig.wait_fresh("user_info")
+        expect_holds(redis, expected(rig))
+    assert verify(rig, "user_info")["differing"] == 0
+    through.applier.stop()
+    through.publisher.stop()
+    through.audit()
