@@ -44,13 +44,15 @@ answers() { # DIR
   http_answers "$(cat "$1/port")" 10 '/_cluster/health?wait_for_status=yellow&timeout=5s'
 }
 
-# A disk that is nearly full is the machine's affair, and no reason to refuse writes in a test, unless that asks for it.
+# A disk that is nearly full is the machine's affair, and no reason to refuse writes in a test, unless that asks for it. Nor is
+# garbage, which the serial collector leaves lying and the breaker takes for memory in use.
 configure() { # DIR [SETTING=VALUE]...
   local directory=$1 setting
   shift
   mkdir -p "$directory/node_1/config"
   {
-    printf '%s\n' 'network.host: 127.0.0.1' "transport.port: $(free_port)" 'discovery.type: single-node'
+    printf '%s\n' 'network.host: 127.0.0.1' "transport.port: $(free_port)" 'discovery.type: single-node' \
+      'indices.breaker.total.use_real_memory: false'
     [[ " $* " == *" cluster.routing.allocation.disk."* ]] || echo 'cluster.routing.allocation.disk.threshold_enabled: false'
     for setting in "$@"; do printf '%s: %s\n' "${setting%%=*}" "${setting#*=}"; done
   } > "$directory/node_1/config/opensearch.yml"
