@@ -276,6 +276,12 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.pattern_parts(text) IS 'a key pattern in pieces, each a literal or the name of a column';
 
+CREATE FUNCTION anabranch.pattern_form(pattern text) RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT array_agg(p.literal ORDER BY p.n) FROM anabranch.pattern_parts($1) WITH ORDINALITY AS p (literal, name, n)
+$$;
+COMMENT ON FUNCTION anabranch.pattern_form(text) IS 'a key pattern without the names of its columns: two that are equal in it make the same keys';
+
 CREATE FUNCTION anabranch.check_index(copy oid, engine text, key text[], options jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -341,6 +347,12 @@ BEGIN
     IF unknown IS NOT NULL THEN
       RAISE EXCEPTION 'key pattern "%" does not have column "%"', pattern, unknown
         USING ERRCODE = 'invalid_parameter_value', HINT = 'Without it several documents would have one key.';
+    END IF;
+    SELECT x.copy::regclass::text INTO unknown FROM anabranch.external_index AS x
+    WHERE x.engine = $2 AND x.copy <> $1 AND anabranch.pattern_form(x.options ->> 'key') = anabranch.pattern_form(pattern) LIMIT 1;
+    IF unknown IS NOT NULL THEN
+      RAISE EXCEPTION 'index % has the same key pattern', unknown
+        USING ERRCODE = 'duplicate_object', HINT = 'Each would write over the other''s keys, and remove them: begin the pattern with another word.';
     END IF;
   END IF;
 END

@@ -311,6 +311,10 @@ DECLARE
   built_on text;
 BEGIN
   PERFORM anabranch.require_nothing_retained($1);
+  IF NOT EXISTS (SELECT FROM anabranch.progress AS p WHERE p.copy = $1) THEN
+    RAISE EXCEPTION 'copy % is unbound, and nothing can take its place', $1::regclass
+      USING ERRCODE = 'AN002', HINT = format('SELECT anabranch.resume(%L) first: that fills it.', $1::regclass);
+  END IF;
   IF anabranch.compare_columns($1, $2) = 'other' THEN
     built_on := anabranch.dependants($1);
     IF built_on IS NOT NULL THEN

@@ -138,6 +138,7 @@ def test_restored_beside_the_original(rig, make_redis):
     rig.wait_fresh("names")  # the sidecar is there, and what was restored is still unbound
     names = {key: value for key, value in redis.contents().items() if key.startswith("names:")}
     assert index_state(rig) == "unbound"
+    assert rig.sql_error("SELECT anabranch.rebuild('user_info')").pgcode == "AN002"
     expect_original_kept(rig, redis, names)
 
     rig.sql("SELECT anabranch.resume('user_info')")

@@ -1,6 +1,6 @@
 \set ECHO none
 \i test/fixture/start.sql
-SELECT plan(52);
+SELECT plan(53);
 CREATE ROLE operator IN ROLE anabranch_operator;
 CREATE ROLE stranger;
 GRANT CREATE ON SCHEMA public TO operator;
@@ -67,6 +67,7 @@ SELECT anabranch.create_index('by_total', 'engine', 'SELECT total, id, note FROM
 SELECT anabranch.create_index('counted', 'engine', 'SELECT count(*) AS n FROM orders', '{}') IS NULL AS ignore \gset
 SELECT throws_ok('TABLE anabranch.index_progress', '42501', NULL, 'nobody reads what is kept of it');
 RESET ROLE;
+SELECT is(refusal('SELECT note, id FROM orders', '{note}', '{"key": "top:{{{note}}}"}'), 'index public.top has the same key pattern', 'keys are one index''s');
 SELECT is((SELECT class FROM anabranch.definition WHERE copy = 'docs'::regclass), 'rows', 'an index is a copy like any other');
 SELECT is_empty($$SELECT a.attrelid::regclass, a.attname FROM anabranch.external_index AS x JOIN pg_attribute AS a ON a.attrelid = x.pending
                   WHERE a.attnum > 1 AND a.attstattarget IS DISTINCT FROM 0$$, 'no statistics are made of keys, by whatever function their types have for that');
