@@ -58,7 +58,7 @@ Oid owner_of(Oid relation) {
 }
 
 void describe(Documents* documents, TupleDesc description) {
-  documents->key = make_row_json(description, in_key, documents->keys, RowJsonForm::values);
+  documents->key = make_row_json(description, in_key, documents->keys, RowJsonForm::key);
   const int first = in_key + documents->keys;
   const bool strings = strcmp(documents->form, "hash") == 0;
   documents->is_text = strcmp(documents->form, "text") == 0;

@@ -15,6 +15,9 @@ namespace anabranch {
 namespace {
 
 List* names_in(ArrayType* array) {
+  if (ARR_NDIM(array) > 1)
+    ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR), errmsg("the key is a list of lists"),
+                    errhint("Write its columns one behind the other: '{customer,day}'.")));
   Datum* values;
   bool* nulls;
   int count;
@@ -26,6 +29,14 @@ List* names_in(ArrayType* array) {
     names = lappend(names, makeString(TextDatumGetCString(values[i])));
   }
   return names;
+}
+
+// Numbered from 1 on, as an array need not be.
+Datum array_of(List* names) {
+  auto* values = static_cast<Datum*>(palloc(sizeof(Datum) * Max(list_length(names), 1)));
+  ListCell* cell;
+  foreach (cell, names) values[foreach_current_index(cell)] = CStringGetTextDatum(strVal(lfirst(cell)));
+  return PointerGetDatum(construct_array(values, list_length(names), TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 template <size_t count>
@@ -59,7 +70,8 @@ Datum anabranch_create_index(PG_FUNCTION_ARGS) {
   request.document_key = names_in(PG_GETARG_ARRAYTYPE_P(3));
   const Oid copy = create_copy(request);
   const Oid types[] = {OIDOID, TEXTOID, TEXTARRAYOID, JSONBOID};
-  const Datum values[] = {ObjectIdGetDatum(copy), PG_GETARG_DATUM(1), PG_GETARG_DATUM(3), PG_GETARG_DATUM(4)};
+  const Datum values[] = {ObjectIdGetDatum(copy), PG_GETARG_DATUM(1), array_of(request.document_key),
+                          PG_GETARG_DATUM(4)};
   carry_out("SELECT anabranch.carry_out_create_index($1, $2, $3, $4)", types, values);
   PG_RETURN_OID(copy);
 }

@@ -95,8 +95,25 @@ const char* as_numeric(char* printed) {
   return DatumGetCString(DirectFunctionCall1(numeric_out, number));
 }
 
+// Whether a JSON text has a \u0000 in it, which json takes and jsonb does not.
+bool has_nul(const char* json) {
+  for (const char* at = json; (at = strchr(at, '\\')) != nullptr; at += 2)
+    if (strncmp(at, "\\u0000", 6) == 0) return true;
+  return false;
+}
+
+// A JSON text as it is, on one line.
+const char* on_one_line(char* json) {
+  for (char* at = json; (at = strpbrk(at, "\r\n")) != nullptr;) *at = ' ';
+  return json;
+}
+
 // nullptr: JSON's null, which is no value where only strings are wanted.
 const char* printed_by_to_jsonb(RowJsonColumn* column, Datum value) {
+  if (column->base == JSONOID) {
+    char* json = TextDatumGetCString(value);
+    if (has_nul(json)) return on_one_line(json + strspn(json, " \t\r\n"));
+  }
   const Datum json = FunctionCall1(&column->print, value);
   char* text = DatumGetCString(DirectFunctionCall1(jsonb_out, json));
   return strcmp(text, "null") == 0 ? nullptr : text;
@@ -107,7 +124,7 @@ struct Printed {
   enum { plain, to_quote, quoted } form;
 };
 
-Printed print(RowJsonColumn* column, Datum value, char* moment) {
+Printed print(RowJsonColumn* column, Datum value, RowJsonForm form, char* moment) {
   switch (column->printing) {
     case Printing::boolean:
       return {DatumGetBool(value) ? "true" : "false", Printed::plain};
@@ -115,7 +132,7 @@ Printed print(RowJsonColumn* column, Datum value, char* moment) {
       return {JsonEncodeDateTime(moment, value, column->base, nullptr), Printed::to_quote};
     case Printing::number: {
       char* text = OutputFunctionCall(&column->print, value);
-      if (!is_number(text)) return {text, Printed::to_quote};
+      if (!is_number(text) || (form == RowJsonForm::key && strcmp(text, "-0") == 0)) return {text, Printed::to_quote};
       return {as_numeric(text), Printed::plain};
     }
     case Printing::text:
@@ -164,7 +181,7 @@ void append_row_json(StringInfo text, const RowJson& row, const Datum* values, c
   appendStringInfoChar(text, '{');
   for (RowJsonColumn* column = row.columns; column < row.columns + row.count; ++column) {
     Printed printed = {nullptr, Printed::plain};
-    if (!nulls[column->place]) printed = print(column, values[column->place], moment);
+    if (!nulls[column->place]) printed = print(column, values[column->place], row.form, moment);
     if (printed.text == nullptr && only_strings) continue;
     if (!first) appendStringInfoString(text, ", ");
     first = false;

@@ -7,8 +7,9 @@ namespace anabranch {
 
 /// How the columns of a row stand in its text.
 enum class RowJsonForm {
-  values,  ///< as in to_jsonb(row)
-  strings  ///< each as a string, as jsonb_each_text(to_jsonb(row)) has it; those that are NULL are left out
+  values,   ///< as in to_jsonb(row)
+  strings,  ///< each as a string, as jsonb_each_text(to_jsonb(row)) has it; those that are NULL are left out
+  key       ///< as in to_jsonb(row), but that jsonb_populate_record makes the same of it: negative zero is a string
 };
 
 /// One column of a RowJson.

@@ -95,6 +95,7 @@ class Verification {
   void compare_documents();
   void repair();
   bool correct();
+  void give_up(const std::string& state, const std::string& reason);
   void end(const std::string& state, const std::string& reason);
 
   const VerifyContext& context_;
@@ -122,11 +123,20 @@ void Verification::carry_out() {
     end_twin(run_.purpose == "alter");
     end("done", {});
   } catch (const Ended& ended) {
-    session_.rollback();
-    end_twin(false);
-    end(ended.state, ended.what());
+    give_up(ended.state, ended.what());
+  } catch (const PgError& error) {
+    // What the server refuses now it refuses at the next attempt, too, and others wait for their turn.
+    const Verdict what = verdict(error);
+    if (what == Verdict::fenced || may_pass(what) || !session_.connection().usable()) throw;
+    give_up("failed", in_words(error));
   }
   close_log();
+}
+
+void Verification::give_up(const std::string& state, const std::string& reason) {
+  session_.rollback();
+  end_twin(false);
+  end(state, reason);
 }
 
 void Verification::end(const std::string& state, const std::string& reason) {

@@ -240,12 +240,17 @@ void Comparing::settle(Turn& turn, std::vector<Suspect> suspects) {
     std::vector<Document> documents;
     for (const Suspect& suspect : suspects) documents.push_back(suspect.document);
     const IndexVersion version = version_at(*turn.state());
-    index_->write(documents, version);
+    Delivered delivered;
+    for (RefusedDocument& refused : index_->write(documents, version)) {
+      const Document& document = documents[refused.place];
+      if (document.content)
+        delivered.parked.push_back(
+            {std::string(document.key), static_cast<int64_t>(document.content->size()), std::move(refused.reason)});
+    }
     failpoint("index_repaired");
     const std::vector<FoundDocument> now = index_->inspect(documents);
     for (std::size_t place = 0; place < documents.size(); ++place)
       repaired[place] = as_expected(documents[place], now[place]);
-    Delivered delivered;
     delivered.version = version;
     delivered.documents = static_cast<int64_t>(documents.size());
     for (std::size_t place = 0; turn.state()->refused && place < documents.size(); ++place)

@@ -152,6 +152,10 @@ std::string Delivery::open(const DeliveryState& state) {
 bool Delivery::deliver(Turn& turn) {
   const DeliveryState& state = *turn.state();
   const bool filling = state.filled < state.generation;
+  if (!filling && !std::exchange(opened_->is_published, true)) {
+    log_warning("readers did not find an index any more, its name is given to it again", {{"index", copy_.name}});
+    index_->publish();
+  }
   if (!filling || state.frozen) former_.reset();
   if (filling && state.filled > 0 && !state.frozen && index_->side_by_side() && !former_) {
     IndexDefinition former = copy_.definition;

@@ -38,8 +38,10 @@ EngineReason engine_reason(const json& error) {
   EngineReason reason;
   reason.type = one_line(text_of(member(error, "type")), type_bytes_max);
   std::string text = error.is_string() ? error.get<std::string>() : text_of(member(error, "reason"));
-  if (const auto cause = text_of(member(member(error, "caused_by"), "reason")); !cause.empty() && cause != text)
-    text += ": " + cause;
+  auto cause = text_of(member(member(error, "caused_by"), "reason"));
+  const auto& roots = member(error, "root_cause");
+  if (cause.empty() && roots.is_array() && !roots.empty()) cause = text_of(member(roots.front(), "reason"));
+  if (!cause.empty() && cause != text) text += ": " + cause;
   reason.text = one_line(reason.type.empty() ? text : reason.type + ": " + text);
   return reason;
 }

@@ -62,6 +62,8 @@ struct OpenedIndex {
   std::optional<IndexVersion> version;
   // It was made by this very call, and holds nothing.
   bool is_new = false;
+  // Readers find it as publish() would have it. Otherwise they do not yet, or somebody has taken its name away.
+  bool is_published = true;
 };
 
 // A document that the engine will not take, however often it is sent.

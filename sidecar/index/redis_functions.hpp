@@ -202,6 +202,11 @@ local function open(keys, argv)
   local documents, tombstones, checkpoint = keys[1], keys[2], keys[3]
   local owner, identity, token, generation, shape = argv[1], argv[2], argv[3], argv[4], argv[5]
   local known = call('HMGET', checkpoint, 'owner', 'identity', 'token', 'generation', 'version', 'shape')
+  -- What is no version would be taken for one later than any.
+  if known[5] and not (#known[5] == version_digits and string.match(known[5], '^%x+$')) then
+    call('HDEL', checkpoint, 'version')
+    known[5] = false
+  end
   if not known[2] then
     -- What is left of one before was evicted in part: its versions say nothing any more.
     call('UNLINK', documents, tombstones)

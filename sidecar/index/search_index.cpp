@@ -97,7 +97,11 @@ OpenedIndex SearchIndex::open(uint64_t) {
   if (!member(index, "aliases").contains(writer_alias(name_)))
     engine_.ask("PUT", fmt::format("/{}/_alias/{}", name_, writer_alias(name_)), R"({"is_hidden":true})");
   identity_ = text_of(member(member(member(index, "settings"), "index"), "uuid"));
-  return {.identity = identity_, .version = std::nullopt, .is_new = is_new};
+  const auto& readers = member(member(index, "aliases"), alias_);
+  return {.identity = identity_,
+          .version = std::nullopt,
+          .is_new = is_new,
+          .is_published = member(readers, "filter") == no_tombstones()};
 }
 
 bool SearchIndex::create() {

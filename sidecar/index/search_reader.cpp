@@ -47,7 +47,8 @@ json search_for_metadata(json query, Ids ids) {
 
 json of_ids(std::span<const Document> documents) {
   json ids = json::array();
-  for (const Document& document : documents) ids.push_back(document.id);
+  for (const Document& document : documents)
+    if (!document.id.empty()) ids.push_back(document.id);  // no document has an empty one, and no query may
   return {{"ids", {{"values", std::move(ids)}}}};
 }
 
@@ -190,6 +191,7 @@ std::vector<SearchHit> read_hits(const json& answer) {
     if (sort.is_array() && !sort.empty() && sort.front().is_number_integer()) hit.number = sort.front().get<int64_t>();
     const auto& fields = member(item, "fields");
     hit.key = text_of(first_of(fields, "key"));
+    if (!json::accept(hit.key) || !hit.key.starts_with('{')) hit.key.clear();  // it is not ours
     hit.digest = text_of(first_of(fields, "digest"));
     hit.own_version = version_of(first_of(fields, "version"));
     hit.deleted = first_of(fields, "deleted") == true;

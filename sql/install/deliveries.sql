@@ -42,6 +42,8 @@ DECLARE
   state regclass;
 BEGIN
   PERFORM anabranch.require_token($2);
+  -- As drop_index has them: the progress first, then the state table.
+  PERFORM FROM anabranch.index_progress AS p WHERE p.copy = $1 FOR UPDATE;
   SELECT d.state INTO state FROM anabranch.definition AS d JOIN anabranch.external_index AS x ON x.copy = d.copy WHERE d.copy = $1;
   IF state IS NOT NULL AND NOT anabranch.is_watched(state) THEN
     PERFORM anabranch.watch_state($1);
@@ -108,6 +110,20 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION anabranch.document_form(oid, boolean) IS 'how read_documents makes contents: json (all columns), hash (all columns as strings), text (the last column) or none (empty)';
 
+CREATE FUNCTION anabranch.target_parts(copy oid, OUT literal text, OUT name text, OUT number bigint) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT p.literal, p.name, p.n
+  FROM anabranch.external_index AS x CROSS JOIN LATERAL anabranch.pattern_parts(x.options ->> 'key') WITH ORDINALITY AS p (literal, name, n)
+  WHERE x.copy = $1 AND x.options ? 'key'
+  UNION ALL
+  SELECT x.name, NULL, 0 FROM anabranch.external_index AS x WHERE x.copy = $1 AND NOT x.options ? 'key'
+  UNION ALL
+  SELECT p.literal, p.name, 2 * l.n + p.n
+  FROM anabranch.external_index AS x CROSS JOIN LATERAL unnest(x.key) WITH ORDINALITY AS l (c, n) CROSS JOIN LATERAL (VALUES (':', NULL, 0), (NULL, l.c, 1)) AS p (literal, name, n)
+  WHERE x.copy = $1 AND NOT x.options ? 'key' AND l.c IS DISTINCT FROM x.options ->> 'member'
+$$;
+COMMENT ON FUNCTION anabranch.target_parts(oid) IS 'what the Redis keys of an index are made of: its key pattern, or its name and ":" before each column of the key';
+
 -- The SELECT list that read_documents takes: `keys` is the alias of what has the key's columns, `documents` that of a row of the copy
 -- with "anabranch_there".
 CREATE FUNCTION anabranch.document_list(copy oid, contents boolean, keys text, documents text) RETURNS text
@@ -122,13 +138,11 @@ BEGIN
   SELECT CASE count(*) WHEN 0 THEN '''all''' WHEN 1 THEN max(format('%s.%I::text', $3, c))
               ELSE string_agg(format('replace(replace(%s.%I::text, ''\'', ''\\''), ''/'', ''\/'')', $3, c), ' || ''/'' || ' ORDER BY n) END
   INTO id FROM unnest(known.key) WITH ORDINALITY AS l (c, n);
-  IF known.options ? 'key' THEN
-    SELECT string_agg(CASE WHEN p.name IS NULL THEN quote_literal(p.literal) ELSE format('%s.%I::text', $3, p.name) END, ' || ' ORDER BY p.n) INTO target
-    FROM ROWS FROM (anabranch.pattern_parts(known.options ->> 'key')) WITH ORDINALITY AS p (literal, name, n);
-  ELSE
-    SELECT quote_literal(known.name) || coalesce(string_agg(format(' || '':'' || %s.%I::text', $3, c), '' ORDER BY n), '') INTO target
-    FROM unnest(known.key) WITH ORDINALITY AS l (c, n) WHERE c IS DISTINCT FROM known.options ->> 'member';
-  END IF;
+  -- A value is escaped where the next one would not be told from it.
+  SELECT string_agg(CASE WHEN p.name IS NULL THEN quote_literal(p.literal) WHEN p.behind IS NULL THEN format('%s.%I::text', $3, p.name)
+                         ELSE format('replace(replace(%s.%I::text, ''\'', ''\\''), %L, %L)', $3, p.name, p.behind, '\' || p.behind) END, ' || ' ORDER BY p.n) INTO target
+  FROM (SELECT q.literal, q.name, q.n, CASE WHEN q.n < max(q.n) FILTER (WHERE q.name IS NOT NULL) OVER () THEN left(lead(q.literal) OVER (ORDER BY q.n), 1) END AS behind
+        FROM anabranch.target_parts($1) AS q (literal, name, n)) AS p;
   RETURN concat_ws(', ', id, coalesce(target, ''''''), CASE WHEN known.options ? 'member' THEN format('%s.%I::text', $3, known.options ->> 'member') ELSE '''''' END,
     $4 || '.anabranch_there', (SELECT string_agg(format('%s.%I', $3, c), ', ' ORDER BY n) FROM unnest(known.key) WITH ORDINALITY AS l (c, n)),
     CASE anabranch.document_form($1, $2)
@@ -172,11 +186,37 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.changed_documents(oid, bigint, bigint, bigint, boolean) IS 'the documents whose pending numbers are in a range; without contents, where only their keys are asked for';
 
+-- An engine may hold what somebody else has written.
+CREATE FUNCTION anabranch.possible_keys(copy oid, keys jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  statement text := format('SELECT count(r) FROM jsonb_array_elements($1) AS e (key) CROSS JOIN LATERAL jsonb_populate_record(NULL::%s, e.key) AS r', $1::regclass);
+  possible  jsonb := '[]';
+  key       jsonb;
+  count     bigint;
+BEGIN
+  EXECUTE statement INTO count USING $2;
+  RETURN $2;
+EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+  FOR key IN SELECT jsonb_array_elements($2) LOOP
+    BEGIN
+      EXECUTE statement INTO count USING jsonb_build_array(key);
+      possible := possible || jsonb_build_array(key);
+    EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+      NULL;
+    END;
+  END LOOP;
+  RETURN possible;
+END
+$$;
+COMMENT ON FUNCTION anabranch.possible_keys(oid, jsonb) IS 'of a list of keys those whose values are of the copy''s types: no document has another';
+
 CREATE FUNCTION anabranch.keyed_documents(copy oid, keys jsonb, bytes_max bigint, contents boolean DEFAULT true) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN QUERY SELECT r.* FROM anabranch.documents_from($1, NULL, anabranch.documents_of($1,
-    format('(SELECT r.* FROM jsonb_array_elements(%L) AS e (key) CROSS JOIN LATERAL jsonb_populate_record(NULL::%s, e.key) AS r)', $2, $1::regclass), $4), $4, NULL, $3) AS r;
+    format('(SELECT r.* FROM jsonb_array_elements(%L) AS e (key) CROSS JOIN LATERAL jsonb_populate_record(NULL::%s, e.key) AS r)',
+           anabranch.possible_keys($1, $2), $1::regclass), $4), $4, NULL, $3) AS r;
 END
 $$;
 COMMENT ON FUNCTION anabranch.keyed_documents(oid, jsonb, bigint, boolean) IS 'the documents of a list of keys, each an object by column; without contents, where it is only asked which there are';

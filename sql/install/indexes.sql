@@ -224,10 +224,9 @@ BEGIN
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', gone.pending);
   END IF;
   DELETE FROM anabranch.external_index AS x WHERE x.copy = $1;
-  -- What was never begun has left nothing at the engine.
+  -- Also of what was hardly begun something may be at the engine, but for what was restored and never bound.
   INSERT INTO anabranch.dropped_index (owner, name, engine, options)
-  SELECT gone.owner, gone.name, gone.engine, gone.options
-  FROM anabranch.index_progress AS p WHERE p.copy = $1 AND p.identity IS NOT NULL;
+  SELECT gone.owner, gone.name, gone.engine, gone.options FROM anabranch.index_progress AS p WHERE p.copy = $1;
   DELETE FROM anabranch.index_progress AS p WHERE p.copy = $1;
   DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1;
   IF EXISTS (SELECT FROM pg_class WHERE oid = gone.pending) THEN
@@ -295,6 +294,9 @@ BEGIN
     RAISE EXCEPTION 'engine "%" is no name of a section', $2
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Name a section [index.NAME] of the sidecar''s settings file; addresses and passwords stand there.';
   END IF;
+  IF jsonb_typeof($4) <> 'object' THEN
+    RAISE EXCEPTION 'options are no JSON object' USING ERRCODE = 'invalid_parameter_value', HINT = 'Write them as {"shape": "hash", "key": "user:{user_id}"}.';
+  END IF;
   SELECT o INTO unknown FROM jsonb_object_keys($4) AS o
   WHERE o NOT IN ('shape', 'key', 'member', 'score', 'ttl', 'slot', 'index', 'mapping', 'settings') LIMIT 1;
   IF unknown IS NOT NULL THEN
@@ -311,8 +313,21 @@ BEGIN
     RAISE EXCEPTION 'shape "%" and option ttl do not go together', shape
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Strings and hashes can go by themselves; a member of a set cannot.';
   END IF;
-  IF ($4 ->> 'ttl')::numeric NOT BETWEEN 1 AND 2147483647 THEN
-    RAISE EXCEPTION 'ttl % is out of range', $4 ->> 'ttl' USING ERRCODE = 'invalid_parameter_value', HINT = 'It is a number of seconds, from 1 on.';
+  IF ($4 ->> 'ttl')::numeric NOT BETWEEN 1 AND 2147483647 OR ($4 ->> 'ttl')::numeric % 1 <> 0 THEN
+    RAISE EXCEPTION 'ttl % is out of range', $4 ->> 'ttl' USING ERRCODE = 'invalid_parameter_value', HINT = 'It is a whole number of seconds, from 1 on.';
+  END IF;
+  SELECT o INTO unknown FROM jsonb_object_keys($4) AS o WHERE o IN ('shape', 'key', 'member', 'score', 'ttl', 'slot') LIMIT 1;
+  IF unknown IS NOT NULL AND $4 ?| '{mapping,settings}' THEN
+    RAISE EXCEPTION 'option "%" is for Redis, and does not go with "mapping" or "settings"', unknown
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Those two are for search engines.';
+  END IF;
+  SELECT f.key INTO unknown FROM jsonb_each(coalesce($4 -> 'mapping', '{}')) AS f WHERE jsonb_typeof(f.value) <> 'object' LIMIT 1;
+  IF unknown IS NOT NULL THEN
+    RAISE EXCEPTION 'option "mapping" has no JSON object for "%"', unknown
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Write it as in {"description": {"type": "text", "analyzer": "english"}}.';
+  END IF;
+  IF $4 ->> 'index' = '' OR $4 ->> 'slot' ~ '[{}]' THEN
+    RAISE EXCEPTION 'option "index" is empty, or "slot" has a brace in it' USING ERRCODE = 'invalid_parameter_value', HINT = 'A slot is written without its braces.';
   END IF;
   IF shape NOT IN ('json', 'hash', 'set', 'sorted_set') THEN
     RAISE EXCEPTION 'shape "%" is unknown', shape USING ERRCODE = 'invalid_parameter_value', HINT = 'The shapes are json, hash, set and sorted_set.';
@@ -327,6 +342,17 @@ BEGIN
   END IF;
   IF $4 ->> 'score' <> ALL (columns) THEN
     RAISE EXCEPTION 'column "%" of option score does not exist', $4 ->> 'score' USING ERRCODE = 'undefined_column';
+  END IF;
+  SELECT c.type INTO unknown FROM anabranch.document_columns($1) AS c JOIN pg_type AS t ON t.oid = to_regtype(c.type)
+  WHERE c.name = $4 ->> 'score' AND (c.is_array OR t.typcategory <> 'N');
+  IF unknown IS NOT NULL THEN
+    RAISE EXCEPTION 'column "%" of option score is no number', $4 ->> 'score' USING ERRCODE = 'datatype_mismatch', HINT = 'Redis orders by numbers; the query may make one.';
+  END IF;
+  SELECT c.name INTO unknown FROM anabranch.document_columns($1) AS c JOIN pg_type AS t ON t.oid = to_regtype(c.type)
+  WHERE c.name = ANY ($3) AND (c.is_array OR t.typtype = 'c' OR c.type IN ('json', 'jsonb')) LIMIT 1;
+  IF unknown IS NOT NULL THEN
+    RAISE EXCEPTION 'column "%" of the key is an array, a row or JSON', unknown
+      USING ERRCODE = 'feature_not_supported', HINT = 'Its values are not told apart when they are read out of JSON: name a column of a simple type, or one that the query makes of it, as with ::text.';
   END IF;
   SELECT c INTO unknown FROM unnest(columns) AS c WHERE starts_with(c, 'anabranch') LIMIT 1;
   IF unknown IS NOT NULL THEN
@@ -348,16 +374,37 @@ BEGIN
       RAISE EXCEPTION 'key pattern "%" does not have column "%"', pattern, unknown
         USING ERRCODE = 'invalid_parameter_value', HINT = 'Without it several documents would have one key.';
     END IF;
-    SELECT x.copy::regclass::text INTO unknown FROM anabranch.external_index AS x
-    WHERE x.engine = $2 AND x.copy <> $1 AND anabranch.pattern_form(x.options ->> 'key') = anabranch.pattern_form(pattern) LIMIT 1;
+    IF pattern ~ '^(\{\{[^{}]*\}\})?anabranch:' THEN
+      RAISE EXCEPTION 'key pattern "%" begins as the keys do that an index has for itself', pattern
+        USING ERRCODE = 'invalid_parameter_value', HINT = 'Begin it with another word than "anabranch:".';
+    END IF;
+    SELECT p.name INTO unknown FROM (
+      SELECT q.name, lead(q.literal) OVER w AS behind, lead(q.n) OVER w AS more FROM anabranch.pattern_parts(pattern) WITH ORDINALITY AS q (literal, name, n)
+      WINDOW w AS (ORDER BY q.n)) AS p
+    WHERE p.name IS NOT NULL AND p.more IS NOT NULL AND (p.behind IS NULL OR starts_with(p.behind, '\')) LIMIT 1;
     IF unknown IS NOT NULL THEN
-      RAISE EXCEPTION 'index % has the same key pattern', unknown
-        USING ERRCODE = 'duplicate_object', HINT = 'Each would write over the other''s keys, and remove them: begin the pattern with another word.';
+      RAISE EXCEPTION 'key pattern "%" has nothing behind column "%" that would end it', pattern, unknown
+        USING ERRCODE = 'invalid_parameter_value', HINT = 'Put another character than "\" between two columns: ''user:{country}:{user_id}''.';
     END IF;
   END IF;
 END
 $$;
 COMMENT ON FUNCTION anabranch.check_index(oid, text, text[], jsonb) IS 'raises, with the remedy, where engine, key and options of an index make no sense';
+
+CREATE FUNCTION anabranch.require_own_pattern(copy oid, engine text, options jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  other regclass;
+BEGIN
+  SELECT x.copy INTO other FROM anabranch.external_index AS x
+  WHERE x.engine = $2 AND x.copy <> $1 AND anabranch.pattern_form(x.options ->> 'key') = anabranch.pattern_form($3 ->> 'key') LIMIT 1;
+  IF other IS NOT NULL THEN
+    RAISE EXCEPTION 'index % has the same key pattern', other
+      USING ERRCODE = 'duplicate_object', HINT = 'Each would write over the other''s keys, and remove them: begin the pattern with another word.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION anabranch.require_own_pattern(oid, text, jsonb) IS 'raises where another index makes the same keys';
 
 CREATE FUNCTION anabranch.carry_out_create_index(copy oid, engine text, key text[], options jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -367,6 +414,7 @@ DECLARE
   pending text;
 BEGIN
   PERFORM anabranch.check_index($1, $2, $3, $4);
+  PERFORM anabranch.require_own_pattern($1, $2, $4);
   SELECT * INTO STRICT known FROM anabranch.definition AS d WHERE d.copy = $1;
   SELECT string_agg(format(', %s %s%s', s.name, format_type(a.atttypid, a.atttypmod),
                            CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END), '' ORDER BY s.place)
@@ -415,6 +463,7 @@ BEGIN
   PERFORM anabranch.require_index($1);
   SELECT * INTO known FROM anabranch.external_index AS x WHERE x.copy = $1 FOR UPDATE;
   PERFORM anabranch.check_index($1, known.engine, known.key, $2);
+  PERFORM anabranch.require_own_pattern($1, known.engine, $2);
   IF known.options -> 'index' IS DISTINCT FROM $2 -> 'index' THEN
     RAISE EXCEPTION 'an index keeps its name' USING ERRCODE = 'invalid_parameter_value', HINT = 'Create one of another name beside it, and drop this one when nobody reads it.';
   END IF;

@@ -315,6 +315,7 @@ BEGIN
     RAISE EXCEPTION 'copy % is unbound, and nothing can take its place', $1::regclass
       USING ERRCODE = 'AN002', HINT = format('SELECT anabranch.resume(%L) first: that fills it.', $1::regclass);
   END IF;
+  PERFORM anabranch.check_index($2, x.engine, x.key, x.options) FROM anabranch.external_index AS x WHERE x.copy = $1;
   IF anabranch.compare_columns($1, $2) = 'other' THEN
     built_on := anabranch.dependants($1);
     IF built_on IS NOT NULL THEN

@@ -1,6 +1,6 @@
 \set ECHO none
 \i test/fixture/start.sql
-SELECT plan(53);
+SELECT plan(73);
 CREATE ROLE operator IN ROLE anabranch_operator;
 CREATE ROLE stranger;
 GRANT CREATE ON SCHEMA public TO operator;
@@ -28,6 +28,10 @@ SELECT is(refusal('SELECT id, customer FROM orders', ARRAY['id', NULL]), 'a colu
 SELECT is(refusal('SELECT id AS anabranch_id FROM orders', '{anabranch_id}'), 'column "anabranch_id" of an index has a name that anabranch uses', 'names of ours are ours');
 SELECT is(refusal('SELECT k AS key, n FROM (SELECT customer AS k, count(*) AS n FROM orders GROUP BY customer) AS s', '{key}'), 'accepted', 'a group is found through a subquery');
 SELECT is(refusal('SELECT count(*) AS n FROM orders', '{}'), 'accepted', 'what is one row needs no key');
+SELECT is(refusal('SELECT id, customer FROM orders', '{{id,customer}}'), 'the key is a list of lists', 'it is one list');
+SELECT is(refusal('SELECT id, customer FROM orders', '[0:1]={id,customer}'), 'accepted', 'however it is numbered');
+SELECT is(refusal('SELECT id, tags FROM orders', '{tags}'), 'column "tags" of the key is an array, a row or JSON', 'an array does not come back from JSON as it was');
+SELECT is(refusal('SELECT id, facts FROM orders', '{id,facts}'), 'column "facts" of the key is an array, a row or JSON', 'nor does the null of jsonb');
 
 -- What options may be.
 SELECT is(refusal('SELECT id FROM orders', '{id}', options), problem, options::text)
@@ -43,9 +47,22 @@ FROM (VALUES
   ('{"shape": "set", "member": "nothing"}', 'column "nothing" of option member is not one of the key'),
   ('{"key": "order:{nothing}"}', 'column "nothing" of option key is not one of the key'),
   ('{"key": "order"}', 'key pattern "order" does not have column "id"'),
-  ('{"key": "order:{id"}', 'key pattern "order:{id" cannot be read from "{id" on')) AS refused (options, problem);
+  ('{"key": "order:{id"}', 'key pattern "order:{id" cannot be read from "{id" on'),
+  ('{"key": "anabranch:{id}"}', 'key pattern "anabranch:{id}" begins as the keys do that an index has for itself'),
+  ('{"key": "{{tag}}anabranch:{id}"}', 'key pattern "{{tag}}anabranch:{id}" begins as the keys do that an index has for itself'),
+  ('[]', 'options are no JSON object'),
+  ('"shape"', 'options are no JSON object'),
+  ('{"ttl": 1.5}', 'ttl 1.5 is out of range'),
+  ('{"mapping": {"id": 5}}', 'option "mapping" has no JSON object for "id"'),
+  ('{"mapping": {}, "shape": "hash"}', 'option "shape" is for Redis, and does not go with "mapping" or "settings"'),
+  ('{"index": ""}', 'option "index" is empty, or "slot" has a brace in it'),
+  ('{"slot": "a}b"}', 'option "index" is empty, or "slot" has a brace in it')) AS refused (options, problem);
 SELECT throws_ok($$SELECT anabranch.create_index('x', 'http://somewhere', 'SELECT id FROM orders', '{id}')$$, '22023',
   'engine "http://somewhere" is no name of a section', 'an address is no engine');
+SELECT is(refusal('SELECT id, customer FROM orders', '{id}', '{"shape": "sorted_set", "member": "id", "score": "customer"}'), 'column "customer" of option score is no number',
+  'a score is a number');
+SELECT is(refusal('SELECT id, customer FROM orders', '{id,customer}', '{"key": "o:{id}{customer}"}'), 'key pattern "o:{id}{customer}" has nothing behind column "id" that would end it',
+  'values of two columns are told apart');
 SET ROLE stranger;
 SELECT throws_ok($$SELECT anabranch.create_index('x', 'engine', 'SELECT id FROM orders', '{id}')$$, '42501', NULL, 'a stranger creates none');
 RESET ROLE;
@@ -65,6 +82,7 @@ SELECT anabranch.create_index('per_customer', 'engine', 'SELECT customer, count(
   '{"shape": "hash"}') IS NULL AS ignore \gset
 SELECT anabranch.create_index('by_total', 'engine', 'SELECT total, id, note FROM orders', '{total}') IS NULL AS ignore \gset
 SELECT anabranch.create_index('counted', 'engine', 'SELECT count(*) AS n FROM orders', '{}') IS NULL AS ignore \gset
+SELECT anabranch.create_index('odd', 'engine', 'SELECT total::float8 AS f, note, note::json AS j FROM orders', '{f,note}', '{"key": "odd:{note}:{f}"}') IS NULL AS ignore \gset
 SELECT throws_ok('TABLE anabranch.index_progress', '42501', NULL, 'nobody reads what is kept of it');
 RESET ROLE;
 SELECT is(refusal('SELECT note, id FROM orders', '{note}', '{"key": "top:{{{note}}}"}'), 'index public.top has the same key pattern', 'keys are one index''s');
@@ -86,6 +104,14 @@ SELECT bag_eq($$SELECT key, id, content, rows FROM anabranch.changed_documents('
   ('{"id": 3, "customer": "twice"}', 'twice/3', '{"id": 3, "note": "one", "tags": [], "facts": [1], "customer": "twice"}', 2)$$,
   'documents of pending keys: the one that is gone, the one that has moved, one without a key and two of one key');
 SELECT throws_ok($$SELECT * FROM anabranch.changed_documents('docs'::regclass, 0, 1000000, 10)$$, '54000', NULL, 'more bytes than wanted are not read');
+SELECT is_empty($$SELECT * FROM anabranch.keyed_documents('docs'::regclass, '[{"customer": "a", "id": "no number"}]', 1000)$$, 'a key that cannot be is nobody''s');
+SELECT results_eq($$SELECT id FROM anabranch.keyed_documents('docs'::regclass, '[{"customer": "a", "id": "no number"}, {"customer": "moved", "id": 1}]', 1000)$$, $$VALUES ('moved/1')$$,
+  'and keeps no other from being read');
+INSERT INTO anabranch_data.odd (f, note, j, anabranch_key) VALUES ('-0', E'a:\\b', E'  "a\\u0000b"\n', 'k1');
+SELECT results_eq($$SELECT key, target, content FROM anabranch.next_documents('odd'::regclass, NULL, 10, 1000)$$,
+  $$VALUES ('{"f": "-0", "note": "a:\\b"}', 'odd:a\:\\b:-0', '{"f": 0, "j": "a\u0000b" , "note": "a:\\b"}')$$, 'a negative zero, a character that jsonb does not have, and a value like two');
+SELECT results_eq($$SELECT target, content IS NULL FROM anabranch.keyed_documents('odd'::regclass, '[{"f": "-0", "note": "a:\\b"}]', 1000)$$, $$VALUES ('odd:a\:\\b:-0', false)$$,
+  'which is found by its key');
 SELECT results_eq($$SELECT key FROM anabranch.keyless_documents('docs'::regclass, 10, 1000)$$, $$VALUES ('{"id": 2, "customer": null}')$$, 'documents without a key are found');
 SELECT results_eq($$SELECT id FROM anabranch.next_documents('docs'::regclass, '{"customer": "moved", "id": 1}', 10, 1000)$$, $$VALUES ('twice/3')$$, 'documents behind a key');
 SELECT results_eq($$SELECT id, rows FROM anabranch.next_documents('docs'::regclass, NULL, 1, 1000)$$, $$VALUES ('moved/1', 1::bigint)$$,
@@ -126,6 +152,7 @@ SET ROLE stranger;
 SELECT throws_ok($$SELECT anabranch.drop_index('docs')$$, '42501', NULL, 'a stranger drops none');
 RESET ROLE;
 SELECT throws_ok($$SELECT anabranch.alter_index('docs')$$, '22023', 'either a query or options are to be given', 'an alteration alters something');
+SELECT throws_ok($$SELECT anabranch.alter_index('top', 'SELECT customer, id FROM orders')$$, '42703', 'column "total" of option score does not exist', 'and fits the options');
 UPDATE anabranch.index_progress SET identity = '1/x' WHERE copy = 'docs'::regclass;
 SELECT anabranch.drop_index('docs') IS NULL AS ignore \gset
 SELECT results_eq($$SELECT name, engine FROM anabranch.dropped_index$$, $$VALUES ('docs', 'engine')$$, 'what is dropped is still to be removed from its engine');
