@@ -184,6 +184,25 @@ def test_restored_beside_another_engine(rig, make_redis):
     sidecar.stop()
 
 
+# --- Dropped before it was begun ---------------------------------------------------------------------------------
+
+
+def test_a_name_is_free_again(rig, make_redis):
+    """Whatever an index had at its engine when it was dropped, another of its name can be made."""
+    redis = make_redis()
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 100) AS i")
+    use_engines(rig, cache=redis_section(redis))
+    rig.sidecar.start()
+    for _ in range(5):
+        create_index(rig, "item_cache", "cache", "SELECT id, name FROM item", ["id"], shape="hash")
+        rig.wait_until(lambda: redis.command("EXISTS", "anabranch:item_cache:checkpoint") == "1", "the index to be begun")
+        rig.sql("SELECT anabranch.drop_index('item_cache')")
+    create_index(rig, "item_cache", "cache", "SELECT id, name FROM item", ["id"], shape="hash")
+    wait_complete(rig, "item_cache")
+    rig.sql("SELECT anabranch.drop_index('item_cache')")
+    rig.wait_until(lambda: redis.command("DBSIZE") == "0", "all of it to be removed")
+
+
 # --- Through Kafka --------------------------------------------------------------------------------------------------
 
 

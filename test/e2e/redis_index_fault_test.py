@@ -70,6 +70,12 @@ def test_flushall_and_an_old_state(rig, make_redis, rng):
     rig.wait_until(lambda: rig.sidecar.log().count("gone back in time") == len(caches.INDEXES), "the old state to be noticed")
     wait_complete(rig, *caches.INDEXES)
     caches.expect_equal(rig, redis)
+    # What somebody has written for a version.
+    redis.command("HSET", "anabranch:user_info:checkpoint", "version", "zzz")
+    rig.wait_until(lambda: rig.sidecar.log().count("gone back in time") == len(caches.INDEXES) + 1, "the version to be noticed")
+    wait_complete(rig, *caches.INDEXES)
+    caches.expect_equal(rig, redis)
+    assert rig.sidecar.log().count("gone back in time") == len(caches.INDEXES) + 1
 
 
 def test_full_memory_is_waited_for(rig, make_redis):
@@ -105,6 +111,14 @@ def test_damage_is_found_and_mended(rig, make_redis, rng):
         assert mended["state"] == "done" and mended["repaired"] == len(classes) and mended["left_over"] == 0, (mended, differences(rig, mended["run"]))
         again = verify(rig, name)
         assert again["differing"] == 0 and again["documents_compared"] > 0, (again, differences(rig, again["run"]))
+    # A key that somebody holds as another type is refused, and taken when it is free again.
+    redis.command("DEL", "user:10")
+    redis.command("SADD", "user:10", "somebody's")
+    run = verify(rig, "user_info", "index", repair=True)
+    assert [kind for kind, _, _ in differences(rig, run["run"])] == ["refused"] and run["left_over"] == 1, (run, differences(rig, run["run"]))
+    assert "another type" in rig.value("SELECT reason FROM anabranch.dead_letters")
+    redis.command("DEL", "user:10")
+    assert verify(rig, "user_info", "index", repair=True)["left_over"] == 0 and rig.sql("SELECT reason FROM anabranch.dead_letters") == []
     # Nothing is taken for damage that is on its way, and nothing that is repaired overwrites what is newer.
     with rig.load(social.LOAD):
         for _ in range(5):

@@ -67,6 +67,18 @@ def test_an_index_that_others_touch(rig, make_opensearch):
     assert again["left_over"] == 0, (again, differences(rig, again["run"]))
     searches.expect_equal(rig, engine)
 
+    # What somebody else has written as if it were ours, with keys that no document can have.
+    for number, key in enumerate(('{"user_id": "no number"}', "no key")):
+        assert engine.request("PUT", f"/{index}/_doc/alien{number}", {"anabranch": {"key": key, "version": 1, "digest": "x"}})[0] == 201
+    run = verify(rig, "activity", "index", repair=True)
+    assert run["differing"] == run["repaired"] == 2 and run["left_over"] == 0, (run, differences(rig, run["run"]))
+    # Readers' name, taken away or put back without its filter.
+    for action in ({"remove": {"index": index, "alias": "activity"}}, {"add": {"index": index, "alias": "activity"}}):
+        assert engine.request("POST", "/_aliases", {"actions": [action]})[0] == 200
+        rig.wait_until(lambda: "filter" in str(engine.request("GET", f"/{index}/_alias")), "readers to find the index again")
+    searches.expect_equal(rig, engine)
+    assert rig.sidecar.log().count("its name is given to it again") == 2
+
     assert engine.request("DELETE", f"/{index}")[0] == 200
     rig.sql("INSERT INTO likes (user_id, tweet_id) VALUES (7, 7)")
     rig.wait_until(lambda: "made anew" in rig.sidecar.log(), lambda: f"the loss to be noticed: {problem(rig, 'activity')}")
@@ -90,15 +102,15 @@ def test_documents_that_it_refuses(rig, make_opensearch):
                  mapping={"number": {"ignore_malformed": False}, "facts": {"properties": {"n": {"type": "long"}}}})
     rig.sidecar.start()
     wait_complete(rig, "items")
-    rig.sql("INSERT INTO item VALUES ('a', 1, '{\"n\": 1}'), ('b', 'NaN', NULL), ('c', 2, '{\"n\": \"text\"}'), (repeat('d', 600), 3, NULL), "
+    rig.sql("INSERT INTO item VALUES ('a', 1, '{\"n\": 1}'), ('b', 'NaN', NULL), ('c', 2, '{\"n\": \"text\"}'), (repeat('d', 600), 3, NULL), ('', 4, NULL), "
             "(E'e/\\n \\\\\u00e9', 4, NULL)")
     rig.wait_fresh("items")
     letters = {key: reason for key, reason in rig.sql("SELECT convert_from(key, 'UTF8')::jsonb ->> 'id', reason FROM anabranch.dead_letters")}
-    assert set(letters) == {"b", "c", "d" * 600} and "number" in letters["b"] and "facts.n" in letters["c"] and "512" in letters["d" * 600], letters
+    assert set(letters) == {"", "b", "c", "d" * 600} and "number" in letters["b"] and "facts.n" in letters["c"] and "512" in letters["d" * 600], letters
     assert set(searches.found(engine, "items")) == {"a", "e/\n \\\u00e9"}
     run = verify(rig, "items")
-    assert [kind for kind, _, _ in differences(rig, run["run"])] == ["refused"] * 3, (run, differences(rig, run["run"]))
-    rig.sql("UPDATE item SET number = 5, facts = '{\"n\": 2}' WHERE id IN ('b', 'c'); DELETE FROM item WHERE length(id) > 500")
+    assert [kind for kind, _, _ in differences(rig, run["run"])] == ["refused"] * 4, (run, differences(rig, run["run"]))
+    rig.sql("UPDATE item SET number = 5, facts = '{\"n\": 2}' WHERE id IN ('b', 'c'); DELETE FROM item WHERE length(id) > 500 OR id = ''")
     rig.wait_fresh("items")
     letters = rig.sql("SELECT convert_from(key, 'UTF8'), reason FROM anabranch.dead_letters")
     assert letters == [], letters
