@@ -18,6 +18,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t page_documents = 1'000;
+constexpr int64_t scan_step_min = page_documents, scan_step_max = scan_step_min << 16;
 constexpr std::size_t shown_documents_max = 100;  // whose contents are fetched
 
 // Below own_field.
@@ -125,6 +126,8 @@ struct ScanPosition {
   int64_t shards = 0, shard = 0;
   int64_t after = -1;  // _seq_no
   int64_t until = -1;  // of this shard, inclusive
+  // So many numbers are looked at next: an engine sorts all that a query finds, not only what it returns.
+  int64_t step = scan_step_min;
 
   static ScanPosition from(const std::string& text) {
     const auto parsed = json::parse(text, nullptr, false);
@@ -138,10 +141,11 @@ struct ScanPosition {
     read("shard", position.shard);
     read("after", position.after);
     read("until", position.until);
+    read("step", position.step);
     return position;
   }
   std::string to_text() const {
-    return json{{"shards", shards}, {"shard", shard}, {"after", after}, {"until", until}}.dump();
+    return json{{"shards", shards}, {"shard", shard}, {"after", after}, {"until", until}, {"step", step}}.dump();
   }
 };
 
@@ -242,15 +246,18 @@ HeldPage scan_index(SearchEngine& engine, const std::string& name, const std::st
   } else {
     position = ScanPosition::from(after);
   }
-  json query = search_for_metadata(live_between(position), Ids::unwanted);
+  ScanPosition part = position;
+  part.until = std::min(position.until, position.after + position.step);
+  json query = search_for_metadata(live_between(part), Ids::unwanted);
   query["sort"] = by_number("asc");
   auto hits = read_hits(search(engine, name, of_shard(position.shard), query));
   for (SearchHit& hit : hits) page.documents.push_back({std::move(hit.key), "", "", ""});
-  const bool full = hits.size() == page_documents;
-  ScanPosition part = position;
-  if (full) part.until = hits.back().number.value_or(position.until);
+  if (hits.size() == page_documents) part.until = hits.back().number.value_or(part.until);
   page.part = part.to_text();
-  if (full) {
+  // Numbers of documents that were written again are gone.
+  if (hits.size() < page_documents / 2) position.step = std::min(position.step * 2, scan_step_max);
+  if (hits.size() == page_documents) position.step = std::max(position.step / 2, scan_step_min);
+  if (part.until < position.until) {
     position.after = part.until;
   } else if (++position.shard < position.shards) {
     position.after = -1;
