@@ -42,8 +42,6 @@ DECLARE
   state regclass;
 BEGIN
   PERFORM anabranch.require_token($2);
-  -- As drop_index has them: the progress first, then the state table.
-  PERFORM FROM anabranch.index_progress AS p WHERE p.copy = $1 FOR UPDATE;
   SELECT d.state INTO state FROM anabranch.definition AS d JOIN anabranch.external_index AS x ON x.copy = d.copy WHERE d.copy = $1;
   IF state IS NOT NULL AND NOT anabranch.is_watched(state) THEN
     PERFORM anabranch.watch_state($1);

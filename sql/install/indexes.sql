@@ -213,13 +213,19 @@ COMMENT ON FUNCTION anabranch.bind_index(oid) IS 'begins an index anew of which 
 CREATE FUNCTION anabranch.forget_index(copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  gone anabranch.external_index;
+  gone  anabranch.external_index;
+  state regclass := (SELECT d.state FROM anabranch.definition AS d WHERE d.copy = $1);
 BEGIN
   SELECT * INTO gone FROM anabranch.external_index AS x WHERE x.copy = $1;
   IF NOT FOUND THEN
     RETURN;
   END IF;
-  -- As a delivery has them: the pending keys first, then its progress.
+  -- Deliveries and comparisons read the pending keys first, but only in their turn: it is waited for (class and key as in the sidecar's
+  -- turn.cpp). All others take locks in this order: the state table, the pending keys, the progress.
+  PERFORM pg_advisory_xact_lock(1095647576, $1::int);
+  IF EXISTS (SELECT FROM pg_class WHERE oid = state) THEN
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', state);
+  END IF;
   IF EXISTS (SELECT FROM pg_class WHERE oid = gone.pending) THEN
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', gone.pending);
   END IF;
