@@ -174,6 +174,7 @@ bool Delivery::deliver(Turn& turn) {
   if (filled) {
     index_->make_visible();
     index_->publish();
+    opened_->is_published = true;
     former_.reset();
     delivered.filled = state.generation;
     log_info("an index is complete", {{"index", copy_.name}, {"generation", state.generation}});
