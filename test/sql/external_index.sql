@@ -1,6 +1,6 @@
 \set ECHO none
 \i test/fixture/start.sql
-SELECT plan(73);
+SELECT plan(75);
 CREATE ROLE operator IN ROLE anabranch_operator;
 CREATE ROLE stranger;
 GRANT CREATE ON SCHEMA public TO operator;
@@ -107,6 +107,12 @@ SELECT throws_ok($$SELECT * FROM anabranch.changed_documents('docs'::regclass, 0
 SELECT is_empty($$SELECT * FROM anabranch.keyed_documents('docs'::regclass, '[{"customer": "a", "id": "no number"}]', 1000)$$, 'a key that cannot be is nobody''s');
 SELECT results_eq($$SELECT id FROM anabranch.keyed_documents('docs'::regclass, '[{"customer": "a", "id": "no number"}, {"customer": "moved", "id": 1}]', 1000)$$, $$VALUES ('moved/1')$$,
   'and keeps no other from being read');
+CREATE FUNCTION seen(numeric) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$;
+CREATE DOMAIN watched AS numeric CHECK (seen(VALUE));
+CREATE VIEW with_domain AS SELECT 1 AS id, NULL::numeric AS n WHERE false;
+CREATE VIEW with_watched AS SELECT 1 AS id, CASE WHEN false THEN 1::watched END AS n WHERE false;
+SELECT is(anabranch.possible_keys('with_watched'::regclass, '[{"id": 1, "n": 2}]'), '[{"id": 1, "n": 2}]', 'what a user has written for a type is not run with our rights');
+SELECT is(anabranch.possible_keys('with_domain'::regclass, '[{"id": 1, "n": "x"}]'), '[]', 'what the server has for its own is');
 INSERT INTO anabranch_data.odd (f, note, j, anabranch_key) VALUES ('-0', E'a:\\b', E'  "a\\u0000b"\n', 'k1');
 SELECT results_eq($$SELECT key, target, content FROM anabranch.next_documents('odd'::regclass, NULL, 10, 1000)$$,
   $$VALUES ('{"f": "-0", "note": "a:\\b"}', 'odd:a\:\\b:-0', '{"f": 0, "j": "a\u0000b" , "note": "a:\\b"}')$$, 'a negative zero, a character that jsonb does not have, and a value like two');
