@@ -202,11 +202,6 @@ local function open(keys, argv)
   local documents, tombstones, checkpoint = keys[1], keys[2], keys[3]
   local owner, identity, token, generation, shape = argv[1], argv[2], argv[3], argv[4], argv[5]
   local known = call('HMGET', checkpoint, 'owner', 'identity', 'token', 'generation', 'version', 'shape')
-  -- What is no version would be taken for one later than any.
-  if known[5] and not (#known[5] == version_digits and string.match(known[5], '^%x+$')) then
-    call('HDEL', checkpoint, 'version')
-    known[5] = false
-  end
   if not known[2] then
     -- What is left of one before was evicted in part: its versions say nothing any more.
     call('UNLINK', documents, tombstones)
@@ -217,6 +212,11 @@ local function open(keys, argv)
   if known[1] ~= owner then return redis.error_reply('OWNED the index belongs to another database, or to another index of this one') end
   if token < known[3] then return redis.error_reply(fenced) end
   if generation < known[4] then return redis.error_reply(later) end
+  -- What is no version would be taken for one later than any.
+  if known[5] and not (#known[5] == version_digits and string.match(known[5], '^%x+$')) then
+    call('HDEL', checkpoint, 'version')
+    known[5] = false
+  end
   call('HSET', checkpoint, 'token', token, 'generation', generation)
   return {known[2], known[5] or '', known[6]}
 end
