@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <limits>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -27,10 +28,18 @@ constexpr std::size_t answer_bytes_max = std::size_t{256} << 20;  // not yet tak
 
 constexpr const char* unreachable_remedy = "see that Redis runs and that it can be reached from this host";
 
+// The head of a command or an argument. Not by fmt: it is half of what an argument costs.
+void append_number(char kind, std::size_t number, std::string& bytes) {
+  std::array<char, std::numeric_limits<std::size_t>::digits10 + 1> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  bytes += kind;
+  bytes.append(digits.data(), end).append("\r\n");
+}
+
 }  // namespace
 
 void RedisArguments::add(std::string_view argument) {
-  fmt::format_to(std::back_inserter(bytes_), "${}\r\n", argument.size());
+  append_number('$', argument.size(), bytes_);
   bytes_.append(argument).append("\r\n");
   ++count_;
 }
@@ -43,6 +52,12 @@ void RedisArguments::add(const RedisArguments& part) {
 void RedisArguments::clear() {
   bytes_.clear();
   count_ = 0;
+}
+
+void RedisCommands::add(const RedisArguments& command) {
+  append_number('*', command.count(), bytes_);
+  bytes_.append(command.bytes());
+  ++count_;
 }
 
 std::string_view text_of(const redisReply& reply) {
@@ -64,11 +79,14 @@ RedisConnection::RedisConnection(RedisSessionOptions options, const Stop& stop)
 }
 
 void RedisConnection::put(const RedisArguments& command) {
-  fmt::format_to(std::back_inserter(output_), "*{}\r\n", command.count());
+  append_number('*', command.count(), output_);
   output_.append(command.bytes());
-  // A failure will be met by receive(), which has a caller to tell.
-  while (output_.size() - sent_ >= send_bytes_min && send_some()) {
-  }
+  send_what_is_much();
+}
+
+void RedisConnection::put(const RedisCommands& commands) {
+  output_.append(commands.bytes());
+  send_what_is_much();
 }
 
 RedisReply RedisConnection::receive() {
@@ -97,6 +115,15 @@ RedisReply RedisConnection::receive_checked() {
   auto reply = receive();
   if (reply->type == REDIS_REPLY_ERROR) throw redis_error(text_of(*reply), where());
   return reply;
+}
+
+void RedisConnection::await(std::size_t bytes) {
+  const auto wake_at = [&](int least) { setsockopt(context_->fd, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof(least)); };
+  wake_at(static_cast<int>(bytes));
+  auto deadline = Clock::now() + options_.request_timeout;
+  while (!(wait(output_.empty() ? POLLIN : POLLIN | POLLOUT, deadline) & POLLIN))
+    if (send_some()) deadline = Clock::now() + options_.request_timeout;
+  wake_at(1);
 }
 
 RedisReply RedisConnection::ask(const RedisArguments& command) {
@@ -140,6 +167,12 @@ std::string RedisConnection::password() const {
   }
 }
 
+// A failure will be met by receive(), which has a caller to tell.
+void RedisConnection::send_what_is_much() {
+  while (output_.size() - sent_ >= send_bytes_min && send_some()) {
+  }
+}
+
 bool RedisConnection::send_some() {
   if (output_.empty()) return false;
   const auto count = send(context_->fd, output_.data() + sent_, output_.size() - sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -165,13 +198,14 @@ bool RedisConnection::read_some() {
   return false;
 }
 
-void RedisConnection::wait(short events, Deadline deadline) {
+short RedisConnection::wait(short events, Deadline deadline) {
   const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
   if (left.count() <= 0) fail("it does not answer in time");
   std::array<pollfd, 2> descriptors{pollfd{context_->fd, events, 0}, pollfd{stop_.descriptor(), POLLIN, 0}};
   const auto ready = poll(descriptors.data(), descriptors.size(), static_cast<int>(left.count()));
   if (stop_.requested()) throw Interrupted();
   if (ready == 0) fail("it does not answer in time");
+  return descriptors[0].revents;
 }
 
 void RedisConnection::fail(const std::string& problem) const {

@@ -32,6 +32,18 @@ class RedisArguments {
   std::string bytes_;
 };
 
+// Any number of commands, already as they go over the wire.
+class RedisCommands {
+ public:
+  void add(const RedisArguments& command);
+  std::size_t count() const { return count_; }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  std::size_t count_ = 0;
+  std::string bytes_;
+};
+
 // An answer; hiredis's accessors are its members.
 struct FreeRedisReply {
   void operator()(redisReply* reply) const noexcept { freeReplyObject(reply); }
@@ -64,12 +76,16 @@ class RedisConnection {
   // The server, for messages.
   std::string where() const { return options_.address.text(); }
 
-  // Takes a copy of the command. Some of it may be sent at once, never waiting for it.
+  // Takes a copy of what is to be sent. Some of it may be sent at once, never waiting for it.
   void put(const RedisArguments& command);
+  void put(const RedisCommands& commands);
   // The answer to the first command that has none yet; an error is an answer too.
   RedisReply receive();
   // The same; throws what Redis refuses as redis_error() understands it.
   RedisReply receive_checked();
+  // Returns when at least so many bytes of answers have come, without having been woken for fewer. There must be as
+  // many under way, and of those before nothing.
+  void await(std::size_t bytes);
   // put() and receive_checked(); nothing else may be under way.
   RedisReply ask(const RedisArguments& command);
 
@@ -82,10 +98,11 @@ class RedisConnection {
   void connect();
   void say_hello();
   std::string password() const;
+  void send_what_is_much();
   // Both return whether there was anything to do without waiting.
   bool send_some();
   bool read_some();
-  void wait(short events, Deadline deadline);
+  short wait(short events, Deadline deadline);
   [[noreturn]] void fail(const std::string& problem) const;
 
   const RedisSessionOptions options_;

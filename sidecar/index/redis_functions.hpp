@@ -112,10 +112,11 @@ local function remove(shape, target, member)
   if not command then call('UNLINK', target) end
 end
 
--- What is wrong with a document, in words; nothing when the error is the server's, and not this document's.
+-- What is wrong with a document, in words, and whether its key is somebody else's; nothing when the error is the server's,
+-- and not this document's.
 local function reason_of(failure)
   local code, words = string.match(failure.err, '^(%u+) (.*)')
-  if code == 'WRONGTYPE' then return 'the key holds a value of another type' end
+  if code == 'WRONGTYPE' then return 'the key holds a value of another type', true end
   if code == 'ERR' then return 'Redis refuses it: ' .. words end
 end
 
@@ -158,7 +159,7 @@ local function write(keys, argv)
   local sub, put_document = string.sub, put[shape]
   local now = tonumber(call('TIME')[1])
   if ttl == '' then ttl = nil end
-  local written, dead, refused = {}, {}, {}
+  local written, dead, refused, not_ours = {}, {}, {}, {}
   for i = 1, count do
     local old, at = entries[i], 6 + (i - 1) * width
     -- An equal one is written again: that repairs what others have done to it.
@@ -180,14 +181,16 @@ local function write(keys, argv)
           dead[#dead + 1] = identities[i]
         end
       else
-        local reason = reason_of(failure)
+        local reason, is_not_ours = reason_of(failure)
         if not reason then return failure end
+        if is_not_ours then not_ours[#not_ours + 1] = identities[i] end
         refused[#refused + 1] = i
         refused[#refused + 1] = reason
       end
     end
   end
   if #written > 0 then call('HSET', documents, unpack(written)) end
+  if #not_ours > 0 then call('HDEL', documents, unpack(not_ours)) end
   if #dead > 0 then call('ZADD', tombstones, unpack(dead)) end
   if not known[4] or known[4] < version then call('HSET', checkpoint, 'version', version) end
   -- As many as came may go, so that they never pile up.

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <deque>
 #include <functional>
+#include <numeric>
 #include <random>
 #include <type_traits>
 #include <unordered_map>
@@ -14,6 +15,7 @@
 #include "sidecar/index/redis_connection.hpp"
 #include "sidecar/index/redis_error.hpp"
 #include "sidecar/index/redis_functions.hpp"
+#include "sidecar/index/redis_hashes.hpp"
 #include "sidecar/index/redis_shape.hpp"
 #include "sidecar/logging.hpp"
 
@@ -23,16 +25,14 @@ namespace {
 using Kind = IndexError::Kind;
 
 constexpr int version_major_min = 7;
-// Redis serves nobody else during one call.
-constexpr std::size_t batch_documents_max = 500;
 constexpr std::size_t inspect_documents_max = 500;
 constexpr std::size_t inspect_bytes_max = std::size_t{16} << 20;  // of one call's answer, unless one document is larger
 constexpr std::string_view scan_documents = "500";                // Redis gives about so many a page
-constexpr std::size_t document_overhead_bytes = 64;
 
 // Of an entry in the index's documents, as redis_functions.hpp lays it out.
 constexpr std::size_t generation_digits = 8, version_digits = 24;
 constexpr char live = 'd';
+constexpr std::string_view first_generation = "00000001";
 
 constexpr std::string_view scan_end = "0";
 
@@ -108,32 +108,24 @@ class RedisIndex : public ExternalIndex {
         state = enter(redis);
       }
       identity_ = state.identity;
+      // One before may have had a ttl, which the function "write" ends.
+      if (shape_ == RedisShape::hash && ttl_.empty() && generation_ == first_generation)
+        hashes_.emplace(RedisHashes::Index{documents_, checkpoint_, identity_, token_, generation_},
+                        settings_.bulk_bytes_max);
       return OpenedIndex{
           .identity = state.identity, .version = version_of(state.version).value_or(0), .is_new = state.is_new};
     });
   }
 
   std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version) override {
-    std::vector<RefusedDocument> refused;
-    std::size_t next = 0;
-    bool first = true;
-    // Of those under way, the places of the documents of each.
-    std::deque<std::vector<std::size_t>> batches;
-    const auto make = [&]() -> std::optional<RedisArguments> {
-      // Without documents there is one too: it raises the version that is known to have been reached.
-      if (next == documents.size() && !first) return std::nullopt;
-      first = false;
-      return make_batch(documents, version, next, batches.emplace_back(), refused);
-    };
-    const auto take = [&](const redisReply& reply) {
-      for (std::size_t i = 0; i + 1 < reply.elements; i += 2) {
-        const auto place = batches.front().at(static_cast<std::size_t>(reply.element[i]->integer) - 1);
-        refused.push_back({place, std::string(text_of(*reply.element[i + 1]))});
-      }
-      batches.pop_front();
-    };
-    pipeline(make, take);
-    return refused;
+    const auto version_text = fmt::format("{}{:016x}", generation_, version);
+    std::vector<std::size_t> places(documents.size());
+    std::iota(places.begin(), places.end(), std::size_t{0});
+    if (hashes_ && !documents.empty()) {
+      places = with_connection([&](RedisConnection& redis) { return hashes_->set(redis, documents, version_text); });
+      if (places.empty()) return {};
+    }
+    return call_write(documents, places, version_text);
   }
 
   void make_visible() override {}
@@ -309,28 +301,52 @@ class RedisIndex : public ExternalIndex {
     });
   }
 
-  // From documents[next] on as many as may be in one call; moves `next` behind them. `places` are those that are in it.
-  RedisArguments make_batch(std::span<const Document> documents, IndexVersion version, std::size_t& next,
-                            std::vector<std::size_t>& places, std::vector<RefusedDocument>& refused) const {
+  // Calls the function "write" for those of the documents that are at `places`.
+  std::vector<RefusedDocument> call_write(std::span<const Document> documents, std::span<const std::size_t> places,
+                                          std::string_view version) {
+    std::vector<RefusedDocument> refused;
+    std::size_t next = 0;
+    bool first = true;
+    // Of those under way, the places of the documents of each.
+    std::deque<std::vector<std::size_t>> batches;
+    const auto make = [&]() -> std::optional<RedisArguments> {
+      // Without documents there is one too: it raises the version that is known to have been reached.
+      if (next == places.size() && !first) return std::nullopt;
+      first = false;
+      return make_batch(documents, places, version, next, batches.emplace_back(), refused);
+    };
+    const auto take = [&](const redisReply& reply) {
+      for (std::size_t i = 0; i + 1 < reply.elements; i += 2) {
+        const auto place = batches.front().at(static_cast<std::size_t>(reply.element[i]->integer) - 1);
+        refused.push_back({place, std::string(text_of(*reply.element[i + 1]))});
+      }
+      batches.pop_front();
+    };
+    pipeline(make, take);
+    return refused;
+  }
+
+  // From places[next] on as many as may be in one call; moves `next` behind them. `batch`: the places that are in it.
+  RedisArguments make_batch(std::span<const Document> documents, std::span<const std::size_t> places,
+                            std::string_view version, std::size_t& next, std::vector<std::size_t>& batch,
+                            std::vector<RefusedDocument>& refused) const {
     std::vector<std::string_view> targets;
-    const auto version_text = fmt::format("{}{:016x}", generation_, version);
     RedisArguments contents;
-    for (std::size_t bytes = 0; next < documents.size() && places.size() < batch_documents_max; ++next) {
-      const auto& document = documents[next];
-      bytes += document.key.size() + document.target.size() + document.member.size() +
-               document.content.value_or(std::string_view()).size() + document_overhead_bytes;
-      if (bytes > settings_.bulk_bytes_max && !places.empty()) break;
-      if (const auto reason = add_document(shape_, document, version_text, contents)) {
-        refused.push_back({next, *reason});
+    for (std::size_t bytes = 0; next < places.size() && batch.size() < redis_batch_documents_max; ++next) {
+      const auto& document = documents[places[next]];
+      bytes += bytes_of(document);
+      if (bytes > settings_.bulk_bytes_max && !batch.empty()) break;
+      if (const auto reason = add_document(shape_, document, version, contents)) {
+        refused.push_back({places[next], *reason});
         continue;
       }
       targets.push_back(document.target);
-      places.push_back(next);
+      batch.push_back(places[next]);
     }
     auto call = function_call("write", targets);
     call.add(identity_);
     call.add(token_);
-    call.add(version_text);
+    call.add(version);
     call.add(name_of(shape_));
     call.add(ttl_);
     call.add(contents);
@@ -421,6 +437,7 @@ class RedisIndex : public ExternalIndex {
   std::string documents_, tombstones_, checkpoint_;  // the index's own keys
   std::string generation_, token_;                   // as Redis compares them
   std::string identity_;                             // of the index that was opened
+  std::optional<RedisHashes> hashes_;                // where plain commands will do
   const Stop& stop_;
   bool warned_ = false;
   std::unique_ptr<RedisConnection> connection_;

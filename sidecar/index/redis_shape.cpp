@@ -16,6 +16,7 @@ using nlohmann::json;
 constexpr std::array<std::string_view, 4> names = {"json", "hash", "sorted_set", "set"};  // in the order of RedisShape
 
 constexpr char live = 'd', deleted = '-';
+constexpr std::size_t document_overhead_bytes = 64;
 constexpr std::size_t fields_max = 1'664;  // columns of a row in PostgreSQL
 constexpr std::size_t actual_bytes_max = 10'000;
 constexpr std::size_t escape_bytes_max = 6;  // of one byte as JSON: \u0000
@@ -134,6 +135,27 @@ std::size_t read_limit(RedisShape shape, const Document& expected) {
   return std::max(expected.content ? expected.content->size() : 0, actual_bytes_max) + 1;
 }
 
+std::size_t bytes_of(const Document& document) {
+  return document.key.size() + document.target.size() + document.member.size() +
+         document.content.value_or(std::string_view()).size() + document_overhead_bytes;
+}
+
+std::string entry_of(const Document& document, std::string_view version) {
+  return fmt::format("{}{}{}", version, document.content ? live : deleted, document.key);
+}
+
+std::optional<std::size_t> add_fields(const Document& document, RedisArguments& arguments) {
+  std::size_t count = 0;
+  const bool complete = read_fields(document.content.value_or(std::string_view()),
+                                    [&](const std::string& name, const std::string& value) {
+                                      arguments.add(name);
+                                      arguments.add(value);
+                                      ++count;
+                                    });
+  if (document.target.empty() || !complete || count > fields_max) return std::nullopt;
+  return count;
+}
+
 std::optional<std::string> add_document(RedisShape shape, const Document& document, std::string_view version,
                                         RedisArguments& arguments) {
   if (document.target.empty()) return "its key in Redis is empty";
@@ -151,7 +173,7 @@ std::optional<std::string> add_document(RedisShape shape, const Document& docume
     if (count > fields_max) return fmt::format("it has more than {} columns", fields_max);
     contents = packed;
   }
-  arguments.add(fmt::format("{}{}{}", version, document.content ? live : deleted, document.key));
+  arguments.add(entry_of(document, version));
   arguments.add(contents);
   if (has_members(shape)) arguments.add(document.member);
   return std::nullopt;

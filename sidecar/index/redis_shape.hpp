@@ -26,6 +26,18 @@ bool has_members(RedisShape shape);
 // compared.
 std::size_t read_limit(RedisShape shape, const Document& expected);
 
+// At most so many documents are written at once: Redis serves nobody else meanwhile.
+constexpr std::size_t redis_batch_documents_max = 500;
+// About what a document takes on its way.
+std::size_t bytes_of(const Document& document);
+
+// What is kept about a document among those of its index, as redis_functions.hpp lays it out.
+std::string entry_of(const Document& document, std::string_view version);
+
+// Adds the fields and values of a document of shape "hash", each an argument. Returns how many fields there are;
+// nullopt where no Redis would take it, and then some may have been added.
+std::optional<std::size_t> add_fields(const Document& document, RedisArguments& arguments);
+
 // Adds what the function "write" takes of a document, besides its target; `version` is as in the entries that it keeps.
 // Returns why, and adds nothing, where no Redis would take it.
 std::optional<std::string> add_document(RedisShape shape, const Document& document, std::string_view version,

@@ -1,0 +1,130 @@
+#include "sidecar/index/redis_hashes.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "sidecar/index/redis_error.hpp"
+#include "sidecar/index/redis_shape.hpp"
+
+namespace anabranch {
+
+namespace {
+
+constexpr std::size_t queued_bytes = std::string_view("+QUEUED\r\n").size();  // no error is shorter
+
+}  // namespace
+
+// A transaction, and what it is of.
+struct RedisHashes::Batch {
+  std::vector<std::size_t> places, fields;  // of each document
+  bool with_lengths = false;
+  RedisCommands commands;
+  RedisArguments entries;  // of HSET
+};
+
+std::vector<std::size_t> RedisHashes::set(RedisConnection& redis, std::span<const Document> documents,
+                                          std::string_view version) {
+  std::vector<std::size_t> left;
+  std::size_t next = 0;
+  Batch batch = make_batch(documents, version, next, left);
+  if (!batch.places.empty()) look(redis);
+  while (!batch.places.empty()) {
+    if (!may_set(redis, version)) {
+      redis.ask({"UNWATCH"});
+      left.insert(left.end(), batch.places.begin(), batch.places.end());
+      for (; next < documents.size(); ++next) left.push_back(next);
+      break;
+    }
+    put(redis, batch, version);
+    Batch following = make_batch(documents, version, next, left);
+    if (!following.places.empty()) look(redis);
+    take(redis, batch, left);
+    batch = std::move(following);
+  }
+  std::sort(left.begin(), left.end());
+  return left;
+}
+
+// From documents[next] on as many as may be in one transaction; moves `next` behind them.
+RedisHashes::Batch RedisHashes::make_batch(std::span<const Document> documents, std::string_view version,
+                                           std::size_t& next, std::vector<std::size_t>& left) const {
+  Batch batch;
+  batch.with_lengths = ask_lengths_;
+  batch.commands.add({"MULTI"});
+  batch.entries = {"HSET", index_.documents};
+  RedisArguments command;
+  for (std::size_t bytes = 0; next < documents.size() && batch.places.size() < redis_batch_documents_max; ++next) {
+    const auto& document = documents[next];
+    bytes += bytes_of(document);
+    if (bytes > bytes_max_ && !batch.places.empty()) break;
+    command.clear();
+    command.add("HSET");
+    command.add(document.target);
+    const auto fields = document.content ? add_fields(document, command) : std::nullopt;
+    // Redis has no hash without fields.
+    if (fields.value_or(0) == 0) {
+      left.push_back(next);
+      continue;
+    }
+    batch.commands.add(command);
+    if (batch.with_lengths) batch.commands.add({"HLEN", document.target});
+    batch.entries.add(document.target);
+    batch.entries.add(entry_of(document, version));
+    batch.places.push_back(next);
+    batch.fields.push_back(*fields);
+  }
+  return batch;
+}
+
+void RedisHashes::look(RedisConnection& redis) const {
+  redis.put({"WATCH", index_.checkpoint});
+  redis.put({"HMGET", index_.checkpoint, "identity", "token", "generation", "version"});
+}
+
+// Takes the answers to look().
+bool RedisHashes::may_set(RedisConnection& redis, std::string_view version) {
+  redis.receive_checked();
+  const auto known = redis.receive_checked();
+  const auto text = [&](std::size_t i) { return text_of(*known->element[i]); };
+  reached_ = text(3) == version;
+  return text(0) == index_.identity && text(1) == index_.token && text(2) == index_.generation && text(3) <= version;
+}
+
+void RedisHashes::put(RedisConnection& redis, Batch& batch, std::string_view version) const {
+  batch.commands.add(batch.entries);
+  if (!reached_) batch.commands.add({"HSET", index_.checkpoint, "version", version});
+  batch.commands.add({"EXEC"});
+  redis.put(batch.commands);
+}
+
+// Takes the answers to put().
+void RedisHashes::take(RedisConnection& redis, const Batch& batch, std::vector<std::size_t>& left) {
+  // Woken for the answers to every few commands, this thread would take turns with Redis on one processor.
+  redis.await((batch.commands.count() - 1) * queued_bytes);
+  std::string refusal;  // the first: EXEC says only that there was one
+  for (std::size_t i = 1; i < batch.commands.count(); ++i) {
+    const auto queued = redis.receive();
+    if (queued->type == REDIS_REPLY_ERROR && refusal.empty()) refusal = text_of(*queued);
+  }
+  const auto done = redis.receive();
+  if (!refusal.empty()) throw redis_error(refusal, redis.where());
+  if (done->type == REDIS_REPLY_ERROR) throw redis_error(text_of(*done), redis.where());
+  if (done->type == REDIS_REPLY_NIL) {
+    left.insert(left.end(), batch.places.begin(), batch.places.end());
+    return;
+  }
+  const std::size_t apart = batch.with_lengths ? 2 : 1;
+  ask_lengths_ = false;
+  for (std::size_t i = 0; i < batch.places.size(); ++i) {
+    const auto is_count = [&](const redisReply& reply) {
+      return reply.type == REDIS_REPLY_INTEGER && static_cast<std::size_t>(reply.integer) == batch.fields[i];
+    };
+    const bool is_new = is_count(*done->element[i * apart]);
+    if (!is_new) ask_lengths_ = true;
+    if (!is_new && !(batch.with_lengths && is_count(*done->element[i * apart + 1]))) left.push_back(batch.places[i]);
+  }
+  for (std::size_t i = batch.places.size() * apart; i < done->elements; ++i)
+    if (done->element[i]->type == REDIS_REPLY_ERROR) throw redis_error(text_of(*done->element[i]), redis.where());
+}
+
+}  // namespace anabranch

@@ -1,0 +1,52 @@
+// Hashes set by plain commands: to do the same in a function takes Redis twice as long.
+//
+//   1. WATCH the checkpoint, and read it: it must be as the index was opened, and no document may have a later version.
+//   2. MULTI; HSET each hash, all entries among the index's documents, and the version reached; EXEC. Redis carries
+//      out all of it or, when somebody has touched the checkpoint since step 1, nothing.
+//   3. What was not done, and a hash that may hold more than its document's fields, is left to the function "write",
+//      which says why it fails and removes what is too much.
+//
+// Step 1 of a batch is under way while the one before it is carried out.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sidecar/index/index.hpp"
+#include "sidecar/index/redis_connection.hpp"
+
+namespace anabranch {
+
+class RedisHashes {
+ public:
+  // The index's own keys, and what its checkpoint holds since it was opened.
+  struct Index {
+    std::string documents, checkpoint, identity, token, generation;
+  };
+  // `bytes_max`: about so much is sent in one transaction, or one document.
+  RedisHashes(Index index, std::size_t bytes_max) : index_(std::move(index)), bytes_max_(bytes_max) {}
+
+  // Sets those of the documents that are to be there; `version` is as in the entries of redis_functions.hpp. Returns
+  // the places of those that are left to the function "write". Throws IndexError.
+  std::vector<std::size_t> set(RedisConnection& redis, std::span<const Document> documents, std::string_view version);
+
+ private:
+  struct Batch;
+
+  Batch make_batch(std::span<const Document> documents, std::string_view version, std::size_t& next,
+                   std::vector<std::size_t>& left) const;
+  void look(RedisConnection& redis) const;
+  bool may_set(RedisConnection& redis, std::string_view version);
+  void put(RedisConnection& redis, Batch& batch, std::string_view version) const;
+  void take(RedisConnection& redis, const Batch& batch, std::vector<std::size_t>& left);
+
+  const Index index_;
+  const std::size_t bytes_max_;
+  bool reached_ = false;     // the checkpoint has the version already
+  bool ask_lengths_ = true;  // the hashes may be there already: what HSET has added does not tell what they hold
+};
+
+}  // namespace anabranch
