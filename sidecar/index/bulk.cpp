@@ -48,7 +48,7 @@ void append_bulk_item(std::string& body, const Document& document, IndexVersion 
   append_json_string(body, document.id);
   body += R"(,"version":)";
   append_number(body, version);
-  body += R"(,"version_type":"external"}})";
+  body += R"(,"version_type":"external_gte"}})";
   body += '\n';
   if (document.content) {
     const auto members = without_end(*document.content);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "sidecar/failpoint.hpp"
 #include "sidecar/index/delivery.hpp"
@@ -19,7 +20,7 @@ constexpr int rows_worth = 250;                   // fewer hardly take less time
 constexpr milliseconds turn_time_wanted = 100ms;  // deliveries wait as long
 constexpr milliseconds look_wait = 50ms;
 constexpr milliseconds rest_max = 5s;
-constexpr int contested_rounds = 20;              // of those whose keys were pending
+constexpr int contested_rounds = 20;              // looks at a key that is pending each time
 constexpr std::size_t contested_max = 100'000;    // beyond, they are delivered here at once
 constexpr std::size_t shown_bytes_max = 100'000;  // of a document in a difference
 constexpr const char* too_large = "54000";
@@ -46,7 +47,8 @@ class Comparing {
       compare_copy();
       compare_held();
     }
-    for (int round = 1; !contested_.empty(); ++round) compare_contested(round >= contested_rounds);
+    for (int round = 1; !contested_.empty(); ++round)
+      compare_contested(round > contested_rounds || (options_.keys.empty() && contested_.size() > contested_max));
     options_.record(result_, found_);
     return result_;
   }
@@ -62,8 +64,11 @@ class Comparing {
   void compare_copy();
   void compare_held();
   void compare_contested(bool deliver);
-  void judge(Turn& turn, const std::vector<Document>& expected, const std::set<std::string, std::less<>>& contested);
-  void settle(Turn& turn, std::vector<Suspect> suspects);
+  void compare_keyed(const std::set<std::string, std::less<>>& keys, bool deliver);
+  void judge(Turn& turn, const std::vector<Document>& expected, const std::set<std::string, std::less<>>& contested,
+             Delivered delivered);
+  void settle(Turn& turn, std::vector<Suspect> suspects, Delivered delivered);
+  void write(const Turn& turn, const std::vector<Document>& documents, Delivered& delivered);
   void rest();
 
   Connection& connection_;
@@ -141,7 +146,7 @@ void Comparing::compare_copy() {
       std::set<std::string, std::less<>> contested;
       const auto turn = take_turn(contested);
       const DocumentBatch batch = turn->next(behind, rows_max_);
-      judge(*turn, batch.documents(), contested);
+      judge(*turn, batch.documents(), contested, {});
       all = batch.rows() == 0;
       if (!all) behind = batch.last_key();
     } catch (const PgError& error) {
@@ -173,7 +178,7 @@ void Comparing::compare_held() {
           suspects.push_back({extra[place], found[place]});
       }
       result_.compared += static_cast<int64_t>(suspects.size());
-      settle(*turn, std::move(suspects));
+      settle(*turn, std::move(suspects), {});
       held_ = turn->age();
     }
     after = page.next;
@@ -182,41 +187,45 @@ void Comparing::compare_held() {
   }
 }
 
-// `deliver`: they are written all the time, so they are sent here before they are compared.
+// Looks at each of them once. `deliver`: those that are pending all the time are sent here before they are compared.
 void Comparing::compare_contested(bool deliver) {
-  deliver = deliver || contested_.size() > contested_max;
-  std::string keys = "[";
-  std::set<std::string, std::less<>> these;
-  while (!contested_.empty() && these.size() < static_cast<std::size_t>(contested_rows_)) {
-    keys += (keys.size() > 1 ? "," : "") + *contested_.begin();
-    these.insert(contested_.extract(contested_.begin()));
-  }
-  std::set<std::string, std::less<>> contested;
-  try {
-    const auto turn = take_turn(contested);
-    const DocumentBatch expected = turn->keyed(keys + "]");
-    if (deliver) {
-      index_->write(expected.documents(), version_at(*turn->state()));
-      contested.clear();
+  auto left = std::exchange(contested_, {});
+  while (!left.empty()) {
+    std::set<std::string, std::less<>> keys;
+    while (!left.empty() && keys.size() < static_cast<std::size_t>(contested_rows_))
+      keys.insert(left.extract(left.begin()));
+    try {
+      compare_keyed(keys, deliver);
+    } catch (const PgError& error) {
+      if (error.sqlstate() != too_large || contested_rows_ == rows_least) throw;
+      contested_rows_ = std::max(contested_rows_ / 2, rows_least);
+      left.merge(keys);
+      continue;
     }
-    judge(*turn, expected.documents(), contested);
-    if (deliver && turn->open()) {
-      Delivered delivered;
-      delivered.version = version_at(*turn->state());
-      turn->record(token_, delivered);
-    }
-  } catch (const PgError& error) {
-    if (error.sqlstate() != too_large || contested_rows_ == rows_least) throw;
-    contested_rows_ = std::max(contested_rows_ / 2, rows_least);
-    contested_.merge(these);
-    return;
+    rest();
   }
-  rest();
   if (!deliver && stop_.wait(look_wait)) throw Interrupted();
 }
 
+void Comparing::compare_keyed(const std::set<std::string, std::less<>>& keys, bool deliver) {
+  std::string list = "[";
+  for (const std::string& key : keys) list += (list.size() > 1 ? "," : "") + key;
+  std::set<std::string, std::less<>> contested;
+  const auto turn = take_turn(contested);
+  const DocumentBatch expected = turn->keyed(list + "]");
+  Delivered delivered;
+  if (deliver) {
+    std::vector<Document> pending;
+    for (const Document& document : expected.documents())
+      if (contested.contains(document.key)) pending.push_back(document);
+    if (!pending.empty()) write(*turn, pending, delivered);
+    contested.clear();
+  }
+  judge(*turn, expected.documents(), contested, std::move(delivered));
+}
+
 void Comparing::judge(Turn& turn, const std::vector<Document>& expected,
-                      const std::set<std::string, std::less<>>& contested) {
+                      const std::set<std::string, std::less<>>& contested, Delivered delivered) {
   const std::vector<FoundDocument> found = index_->inspect(expected);
   std::vector<Suspect> suspects;
   for (std::size_t place = 0; place < expected.size(); ++place) {
@@ -228,35 +237,37 @@ void Comparing::judge(Turn& turn, const std::vector<Document>& expected,
     ++result_.compared;
     if (!equal) suspects.push_back({expected[place], found[place]});
   }
-  settle(turn, std::move(suspects));
+  settle(turn, std::move(suspects), std::move(delivered));
   held_ = turn.age();
 }
 
-// Nothing can have changed them: they differ.
-void Comparing::settle(Turn& turn, std::vector<Suspect> suspects) {
-  if (suspects.empty()) return;
+// `delivered`: what is to be recorded of the turn.
+void Comparing::write(const Turn& turn, const std::vector<Document>& documents, Delivered& delivered) {
+  delivered.version = version_at(*turn.state());
+  delivered.documents += static_cast<int64_t>(documents.size());
+  for (RefusedDocument& refused : index_->write(documents, *delivered.version)) {
+    const Document& document = documents[refused.place];
+    if (document.content)
+      delivered.parked.push_back(
+          {std::string(document.key), static_cast<int64_t>(document.content->size()), std::move(refused.reason)});
+  }
+}
+
+// Nothing can have changed them: they differ. Ends the turn where something was written in it, `delivered` or a repair.
+void Comparing::settle(Turn& turn, std::vector<Suspect> suspects, Delivered delivered) {
   std::vector<bool> repaired(suspects.size());
-  if (options_.repairs) {
+  if (options_.repairs && !suspects.empty()) {
     std::vector<Document> documents;
     for (const Suspect& suspect : suspects) documents.push_back(suspect.document);
-    const IndexVersion version = version_at(*turn.state());
-    Delivered delivered;
-    for (RefusedDocument& refused : index_->write(documents, version)) {
-      const Document& document = documents[refused.place];
-      if (document.content)
-        delivered.parked.push_back(
-            {std::string(document.key), static_cast<int64_t>(document.content->size()), std::move(refused.reason)});
-    }
+    write(turn, documents, delivered);
     failpoint("index_repaired");
     const std::vector<FoundDocument> now = index_->inspect(documents);
     for (std::size_t place = 0; place < documents.size(); ++place)
       repaired[place] = as_expected(documents[place], now[place]);
-    delivered.version = version;
-    delivered.documents = static_cast<int64_t>(documents.size());
     for (std::size_t place = 0; turn.state()->refused && place < documents.size(); ++place)
       if (repaired[place]) delivered.taken.emplace_back(documents[place].key);
-    turn.record(token_, delivered);
   }
+  if (delivered.version) turn.record(token_, delivered);
   for (std::size_t place = 0; place < suspects.size(); ++place) {
     const auto& [document, found] = suspects[place];
     ++result_.differing;

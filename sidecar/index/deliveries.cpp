@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "sidecar/apply/failure.hpp"
 #include "sidecar/backoff.hpp"
@@ -82,7 +84,7 @@ class Deliveries::Worker {
   std::thread thread_;
 };
 
-// Nothing may leave it but by being logged.
+// Nothing may leave it but by being logged; that goes for the handlers, too.
 void Deliveries::Worker::run() {
   while (!stop_.requested()) {
     try {
@@ -170,6 +172,8 @@ void Deliveries::Worker::tell(const std::string& problem, const std::string& rem
     if (delivery_) delivery_->record_anyway();
     // What waits must not grow without bound while nothing can be delivered.
     if (connection_ && connection_->usable()) trim(*connection_);
+  } catch (const Interrupted&) {
+    return;
   } catch (const PgError& error) {
     log_debug("a problem of an index could not be noted", {{"index", copy_.name}, {"error", error.what()}});
   }
@@ -179,13 +183,7 @@ void Deliveries::Worker::tell(const std::string& problem, const std::string& rem
 void Deliveries::Worker::trim(Connection& connection) {
   if (Clock::now() < trimmed_ + trim_interval) return;
   trimmed_ = Clock::now();
-  const Result trimmed = connection.exec("SELECT anabranch.trim_pending($1::oid, $2::bigint, $3::bigint, $4::bigint)",
-                                         Parameters()
-                                             .integer(copy_.oid)
-                                             .integer(static_cast<int64_t>(of_.token_.token))
-                                             .integer(trimmed_to_)
-                                             .integer(pending_max));
-  if (!trimmed.null(0, 0)) trimmed_to_ = trimmed.integer(0, 0);
+  trimmed_to_ = of_.trim(connection, copy_, trimmed_to_);
 }
 
 Deliveries::Deliveries(const RunSettings& settings, const SourceToken& token)
@@ -194,6 +192,7 @@ Deliveries::Deliveries(const RunSettings& settings, const SourceToken& token)
 Deliveries::~Deliveries() {
   stop_.request();
   thread_.join();
+  if (removal_.joinable()) removal_.join();
   for (const auto& [copy, worker] : workers_) worker->stop();
   workers_.clear();
 }
@@ -218,7 +217,7 @@ void Deliveries::run() {
     try {
       if (!connection) connection.emplace(delivery_options(settings_, "anabranch indexes", stop_));
       look(*connection);
-      remove_dropped(*connection);
+      look_for_dropped(*connection);
       backoff.succeeded();
       for (milliseconds waited{}; waited < look_interval && !asked_.exchange(false); waited += ask_interval)
         if (stop_.wait(ask_interval)) return;
@@ -250,45 +249,82 @@ void Deliveries::look(Connection& connection) {
     });
     return same == found.end() || entry.second->ended();
   });
+  std::set<std::string> without_worker;
   for (const IndexCopy& copy : found) {
-    if (workers_.contains(copy.oid) || noted_.contains(copy.as_read)) continue;
+    if (workers_.contains(copy.oid)) continue;
     const auto section = settings_.indexes.find(copy.engine);
-    if (section == settings_.indexes.end()) {
-      note_problem(connection, copy, "the settings file of the sidecar has no section [index." + copy.engine + "]",
-                   "write it, and start the sidecar anew");
-      noted_.insert(copy.as_read);
-    } else if (workers_.size() >= indexes_max) {
-      note_problem(connection, copy, "a sidecar delivers to " + std::to_string(indexes_max) + " indexes at most",
-                   "drop others, or keep these from a database of their own");
-      noted_.insert(copy.as_read);
-    } else {
+    if (section != settings_.indexes.end() && workers_.size() < indexes_max) {
       log_info("delivering to an index", {{"index", copy.name}, {"engine", copy.engine}});
       workers_.emplace(copy.oid, std::make_unique<Worker>(*this, section->second, copy));
+      continue;
+    }
+    without_worker.insert(copy.as_read);
+    if (noted_.contains(copy.as_read)) {
+      trim(connection, copy, 0);
+    } else if (section == settings_.indexes.end()) {
+      note_problem(connection, copy, "the settings file of the sidecar has no section [index." + copy.engine + "]",
+                   "write it, and start the sidecar anew");
+    } else {
+      note_problem(connection, copy, "a sidecar delivers to " + std::to_string(indexes_max) + " indexes at most",
+                   "drop others, or keep these from a database of their own");
     }
   }
+  noted_ = std::move(without_worker);
 }
 
-// What was dropped in the database is removed from its engine, when that answers.
-void Deliveries::remove_dropped(Connection& connection) {
+// What was dropped in the database is removed from its engine, when that answers; by a thread of its own, as that may
+// take long.
+void Deliveries::look_for_dropped(Connection& connection) {
+  if (removing_) return;
+  if (removal_.joinable()) removal_.join();
   const Result rows =
       connection.exec("SELECT owner, name, engine, options FROM anabranch.dropped_indexes()", Parameters());
+  std::vector<std::pair<IndexSettings, IndexDefinition>> dropped;
   for (std::size_t row = 0; row < rows.rows(); ++row) {
+    const auto section = settings_.indexes.find(std::string(rows.text(row, 2)));
+    if (section == settings_.indexes.end()) continue;
     IndexDefinition definition;
     definition.owner = rows.text(row, 0);
     definition.name = rows.text(row, 1);
     definition.options = nlohmann::json::parse(rows.text(row, 3));
-    const auto section = settings_.indexes.find(std::string(rows.text(row, 2)));
-    if (section == settings_.indexes.end()) continue;
-    try {
-      make_index(section->second, definition, stop_)->drop();
-      connection.exec("SELECT anabranch.index_is_gone($1)", Parameters().text(definition.owner));
-      log_info("removed a dropped index from its engine", {{"index", definition.name}});
-    } catch (const IndexError& error) {
-      if (not_removed_.insert(definition.owner).second)
-        log_warning("a dropped index could not be removed from its engine, trying again",
-                    {{"index", definition.name}, {"error", error.what()}, {"remedy", error.remedy()}});
-    }
+    dropped.emplace_back(section->second, std::move(definition));
   }
+  if (dropped.empty()) return;
+  removing_ = true;
+  removal_ = start_thread("dropped", [this, dropped = std::move(dropped)] {
+    try {
+      for (const auto& [settings, definition] : dropped) remove(settings, definition);
+    } catch (const Interrupted&) {
+    } catch (const std::exception& error) {
+      log_warning("the dropped indexes could not be removed", {{"error", error.what()}});
+    }
+    removing_ = false;
+  });
+}
+
+void Deliveries::remove(const IndexSettings& settings, const IndexDefinition& definition) {
+  try {
+    make_index(settings, definition, stop_)->drop();
+  } catch (const IndexError& error) {
+    if (not_removed_.insert(definition.owner).second)
+      log_warning("a dropped index could not be removed from its engine, trying again",
+                  {{"index", definition.name}, {"error", error.what()}, {"remedy", error.remedy()}});
+    return;
+  }
+  not_removed_.erase(definition.owner);
+  Connection connection(delivery_options(settings_, "anabranch index", stop_));
+  connection.exec("SELECT anabranch.index_is_gone($1)", Parameters().text(definition.owner));
+  log_info("removed a dropped index from its engine", {{"index", definition.name}});
+}
+
+int64_t Deliveries::trim(Connection& connection, const IndexCopy& copy, int64_t trimmed_to) {
+  const Result trimmed = connection.exec("SELECT anabranch.trim_pending($1::oid, $2::bigint, $3::bigint, $4::bigint)",
+                                         Parameters()
+                                             .integer(copy.oid)
+                                             .integer(static_cast<int64_t>(token_.token))
+                                             .integer(trimmed_to)
+                                             .integer(pending_max));
+  return trimmed.null(0, 0) ? trimmed_to : trimmed.integer(0, 0);
 }
 
 void Deliveries::note_problem(Connection& connection, const IndexCopy& copy, const std::string& problem,

@@ -40,7 +40,11 @@ class Deliveries {
 
   void run();
   void look(Connection& connection);
-  void remove_dropped(Connection& connection);
+  void look_for_dropped(Connection& connection);
+  void remove(const IndexSettings& settings, const IndexDefinition& definition);
+  // Removes the pending keys that were delivered, behind those up to `trimmed_to`; returns up to where. What waits must
+  // not grow without bound, whether anybody delivers it or not.
+  int64_t trim(Connection& connection, const IndexCopy& copy, int64_t trimmed_to);
   void note_problem(Connection& connection, const IndexCopy& copy, const std::string& problem,
                     const std::string& remedy);
 
@@ -48,12 +52,14 @@ class Deliveries {
   const SourceToken token_;
   Stop stop_;
   std::atomic<bool> fenced_{false}, asked_{false};
-  std::map<uint32_t, std::unique_ptr<Worker>> workers_;  // by copy; by the looking thread alone, as are the next two
-  std::set<std::string> noted_;                          // indexes that nobody can deliver, as read
-  std::set<std::string> not_removed_;                    // dropped ones whose engine would not, by owner
+  std::map<uint32_t, std::unique_ptr<Worker>> workers_;  // by copy; by the looking thread alone, as is the next
+  std::set<std::string> noted_;                          // indexes that nobody delivers, as read
+  std::set<std::string> not_removed_;                    // dropped ones whose engine would not, by owner; by removal_
+  std::atomic<bool> removing_{false};                    // removal_ is at work
   std::mutex mutex_;
   std::condition_variable changed_;
   uint64_t applied_ = 0;  // guarded by mutex_
+  std::thread removal_;
   std::thread thread_;
 };
 

@@ -56,8 +56,17 @@ struct Delivery::Sending {
     batch.emplace(std::move(next));
     if (batch->documents().empty()) return;
     under_way = std::async(std::launch::async, [this, to_former] {
-      if (to_former && of.former_ && !of.former_->write(batch->documents(), version).empty()) former_refuses = true;
-      return of.index_->write(batch->documents(), version);
+      std::vector<RefusedDocument> by_former;
+      if (to_former && of.former_) by_former = of.former_->write(batch->documents(), version);
+      auto refused = of.index_->write(batch->documents(), version);
+      // What both refuse is a matter of the document, not of the generation.
+      former_refuses =
+          former_refuses || std::any_of(by_former.begin(), by_former.end(), [&](const RefusedDocument& one) {
+            return batch->documents()[one.place].content &&
+                   std::none_of(refused.begin(), refused.end(),
+                                [&](const RefusedDocument& other) { return other.place == one.place; });
+          });
+      return refused;
     });
   }
 
@@ -172,6 +181,8 @@ bool Delivery::deliver(Turn& turn) {
   sending.finish();
   failpoint("index_written");
   if (filled) {
+    // An index without documents has a version, too: of the generation before, none would count.
+    if (sending.documents == 0) index_->write({}, sending.version);
     index_->make_visible();
     index_->publish();
     opened_->is_published = true;
@@ -195,7 +206,7 @@ bool Delivery::deliver(Turn& turn) {
   const bool news = sending.documents > 0 || delivered.number || delivered.filled || state.identity != identity ||
                     !sending.parked.empty() || delivered.swept_to || record_anyway_;
   if (news || (moved_ && Clock::now() >= recorded_ + position_interval)) {
-    if (sending.documents > 0) delivered.version = sending.version;
+    if (sending.documents > 0 || filled) delivered.version = sending.version;
     if (state.identity != identity) delivered.identity = identity;
     delivered.documents = sending.documents;
     delivered.parked = std::move(sending.parked);

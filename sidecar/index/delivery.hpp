@@ -19,7 +19,7 @@ namespace anabranch {
 //      behind are pending when they change, and those before are still to come, so when the end is reached all are
 //      there. What the index has and the copy has not is then removed, and readers find the generation.
 //   4. What the engine has acknowledged is recorded, and the turn is over. Where it breaks off before, the same is sent
-//      again, with a later version.
+//      again, with the same version or a later one.
 // A search engine finds documents only after a while: P is recorded when it does.
 //
 // Used by one thread, but for the writes that it has under way itself.

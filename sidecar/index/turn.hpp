@@ -93,8 +93,6 @@ class Turn {
   DocumentBatch keyless(int rows_max);
   static constexpr int64_t bytes_max = 16 << 20;
 
-  // Whether it has not been recorded yet.
-  bool open() const { return locked_; }
   // Ends the turn with what has come of it.
   void record(uint64_t token, const Delivered& delivered);
 

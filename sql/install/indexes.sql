@@ -281,12 +281,6 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.pattern_parts(text) IS 'a key pattern in pieces, each a literal or the name of a column';
 
-CREATE FUNCTION anabranch.pattern_form(pattern text) RETURNS text[]
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT array_agg(p.literal ORDER BY p.n) FROM anabranch.pattern_parts($1) WITH ORDINALITY AS p (literal, name, n)
-$$;
-COMMENT ON FUNCTION anabranch.pattern_form(text) IS 'a key pattern without the names of its columns: two that are equal in it make the same keys';
-
 CREATE FUNCTION anabranch.check_index(copy oid, engine text, key text[], options jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -397,20 +391,27 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.check_index(oid, text, text[], jsonb) IS 'raises, with the remedy, where engine, key and options of an index make no sense';
 
-CREATE FUNCTION anabranch.require_own_pattern(copy oid, engine text, options jsonb) RETURNS void
+CREATE FUNCTION anabranch.target_form(copy oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT string_agg(coalesce(p.literal, chr(1)), '' ORDER BY p.number) FROM anabranch.target_parts($1) AS p
+$$;
+COMMENT ON FUNCTION anabranch.target_form(oid) IS 'how the Redis keys of an index look, whatever its columns are called: two that are equal in it make the same keys';
+
+-- Where neither says how its keys look they are told apart by their names, as in a search engine.
+CREATE FUNCTION anabranch.require_own_pattern(copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   other regclass;
 BEGIN
-  SELECT x.copy INTO other FROM anabranch.external_index AS x
-  WHERE x.engine = $2 AND x.copy <> $1 AND anabranch.pattern_form(x.options ->> 'key') = anabranch.pattern_form($3 ->> 'key') LIMIT 1;
+  SELECT x.copy INTO other FROM anabranch.external_index AS x JOIN anabranch.external_index AS own ON own.copy = $1 AND own.engine = x.engine AND own.copy <> x.copy
+  WHERE (x.options ? 'key' OR own.options ? 'key') AND anabranch.target_form(x.copy) = anabranch.target_form($1) LIMIT 1;
   IF other IS NOT NULL THEN
     RAISE EXCEPTION 'index % has the same key pattern', other
       USING ERRCODE = 'duplicate_object', HINT = 'Each would write over the other''s keys, and remove them: begin the pattern with another word.';
   END IF;
 END
 $$;
-COMMENT ON FUNCTION anabranch.require_own_pattern(oid, text, jsonb) IS 'raises where another index makes the same keys';
+COMMENT ON FUNCTION anabranch.require_own_pattern(oid) IS 'raises where another index makes the same keys';
 
 CREATE FUNCTION anabranch.carry_out_create_index(copy oid, engine text, key text[], options jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -420,7 +421,6 @@ DECLARE
   pending text;
 BEGIN
   PERFORM anabranch.check_index($1, $2, $3, $4);
-  PERFORM anabranch.require_own_pattern($1, $2, $4);
   SELECT * INTO STRICT known FROM anabranch.definition AS d WHERE d.copy = $1;
   SELECT string_agg(format(', %s %s%s', s.name, format_type(a.atttypid, a.atttypmod),
                            CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END), '' ORDER BY s.place)
@@ -435,6 +435,7 @@ BEGIN
   EXECUTE format('COMMENT ON TABLE %s IS %L', pending, format('documents of %s that are to be sent; written by anabranch alone', $1::regclass));
   INSERT INTO anabranch.external_index (copy, name, engine, key, options, pending)
   SELECT $1, coalesce($4 ->> 'index', c.relname), $2, $3, $4, pending::regclass FROM pg_class AS c WHERE c.oid = $1;
+  PERFORM anabranch.require_own_pattern($1);
   INSERT INTO anabranch.index_progress (copy) VALUES ($1);
 END
 $$;
@@ -469,11 +470,12 @@ BEGIN
   PERFORM anabranch.require_index($1);
   SELECT * INTO known FROM anabranch.external_index AS x WHERE x.copy = $1 FOR UPDATE;
   PERFORM anabranch.check_index($1, known.engine, known.key, $2);
-  PERFORM anabranch.require_own_pattern($1, known.engine, $2);
-  IF known.options -> 'index' IS DISTINCT FROM $2 -> 'index' THEN
-    RAISE EXCEPTION 'an index keeps its name' USING ERRCODE = 'invalid_parameter_value', HINT = 'Create one of another name beside it, and drop this one when nobody reads it.';
+  -- What is kept at the engine about the documents lies where these say.
+  IF known.options -> 'index' IS DISTINCT FROM $2 -> 'index' OR known.options -> 'slot' IS DISTINCT FROM $2 -> 'slot' THEN
+    RAISE EXCEPTION 'an index keeps its name and its slot' USING ERRCODE = 'invalid_parameter_value', HINT = 'Create another one beside it, and drop this one when nobody reads it.';
   END IF;
   UPDATE anabranch.external_index AS x SET options = $2, generation = x.generation + 1 WHERE x.copy = $1;
+  PERFORM anabranch.require_own_pattern($1);
   UPDATE anabranch.index_progress AS p SET swept_to = NULL, swept = 0 WHERE p.copy = $1;
   PERFORM anabranch.notice_absence();
 END

@@ -1,13 +1,15 @@
-"""An index that is not simply kept: paused and resumed, restored from a dump into another database, fed through Kafka by a sidecar that is
-killed. At the end of each it holds what its query says, as PostgreSQL computes it from the tables, and no document more."""
+"""An index that is not simply kept: paused and resumed, restored from a dump into another database, empty, beside an engine that is silent, fed
+through Kafka by a sidecar that is killed. At the end of each it holds what its query says, as PostgreSQL computes it from the tables, and no document more."""
 
 import contextlib
+import json
+import socket
 import time
 
 from catalog_test import program, run
 
 from rig import caches, needs, social
-from rig.indexes import create_index, engine_sections, problem, redis_section, use_engines, verify, wait_complete
+from rig.indexes import create_index, differences, ended, engine_sections, problem, redis_section, use_engines, verify, wait_complete
 from rig.through_kafka import ThroughKafka
 
 BY_USER = {"shape": "hash", "key": "user:{user_id}"}
@@ -201,6 +203,79 @@ def test_a_name_is_free_again(rig, make_redis):
     wait_complete(rig, "item_cache")
     rig.sql("SELECT anabranch.drop_index('item_cache')")
     rig.wait_until(lambda: redis.command("DBSIZE") == "0", "all of it to be removed")
+
+
+def test_an_empty_index_is_made_anew(rig, make_redis):
+    """Without a document, too, it is known which generation the engine has, and nothing is taken for lost."""
+    redis = make_redis()
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item VALUES (1, 'only')")
+    use_engines(rig, cache=redis_section(redis))
+    create_index(rig, "item_cache", "cache", "SELECT id, name FROM item", ["id"], shape="hash")
+    rig.sidecar.start()
+    wait_complete(rig, "item_cache")
+    rig.sql("DELETE FROM item")
+    rig.wait_fresh("item_cache")
+    rig.sql("SELECT anabranch.alter_index('item_cache', options => '{\"shape\": \"hash\", \"key\": \"item:{id}\"}')")
+    wait_complete(rig, "item_cache")
+    rig.sidecar.stop()
+    rig.sidecar.start()
+    rig.sql("INSERT INTO item VALUES (2, 'another')")
+    rig.wait_fresh("item_cache")
+    assert redis.contents() == {"item:2": {"id": "2", "name": "another"}}
+    assert "is filled anew" not in rig.sidecar.log() and problem(rig, "item_cache") == (None, None)
+
+
+# --- Engines that do not answer -----------------------------------------------------------------------------------
+
+
+def test_an_engine_that_is_silent_holds_up_nobody(rig, make_redis):
+    """Not those of another engine, not even by what is to be removed from it; and a stop ends every wait."""
+    redis = make_redis()
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 100) AS i")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        use_engines(rig, cache=redis_section(redis), silent={"kind": "redis", "url": f"redis://127.0.0.1:{silent.getsockname()[1]}"})
+        for name in ("never", "dropped"):
+            create_index(rig, name, "silent", "SELECT id, name FROM item", ["id"])
+        rig.sidecar.start()
+        rig.wait_live("never", "dropped")
+        rig.sql("SELECT anabranch.drop_index('dropped')")
+        create_index(rig, "first", "cache", "SELECT id, name FROM item", ["id"])
+        wait_complete(rig, "first", seconds=30)  # less than the silent engine is waited for
+        create_index(rig, "second", "cache", "SELECT id, name FROM item", ["id"])
+        wait_complete(rig, "second", seconds=30)
+        rig.sidecar.stop()
+
+
+def test_a_stop_ends_the_note_of_a_problem(rig):
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    use_engines(rig, away={"kind": "redis", "url": "redis://127.0.0.1:1"})
+    create_index(rig, "item_cache", "away", "SELECT id, name FROM item", ["id"])
+    rig.sidecar.start()
+    rig.wait_until(lambda: problem(rig, "item_cache")[0], "a problem")
+    with rig.session() as session, session.cursor() as cursor:
+        cursor.execute("BEGIN; SELECT FROM anabranch.index_progress FOR UPDATE")
+        rig.wait_until(lambda: rig.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'anabranch index' AND wait_event_type = 'Lock'"),
+                       "the next note of it")
+        rig.sidecar.stop()
+
+
+# --- Keys alone -----------------------------------------------------------------------------------------------------
+
+
+def test_keys_that_are_compared_are_not_written(rig, make_redis):
+    """However many they are: only a run that repairs does."""
+    redis = make_redis()
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 10000) AS i")
+    use_engines(rig, cache=redis_section(redis))
+    create_index(rig, "item_cache", "cache", "SELECT id, name FROM item", ["id"], shape="hash")
+    rig.sidecar.start()
+    wait_complete(rig, "item_cache")
+    redis.command("HSET", "item_cache:999", "name", "spoilt")  # among the last keys, in the order of their texts
+    keys = rig.value("SELECT jsonb_agg(jsonb_build_object('id', id)) FROM item")
+    run = ended(rig, rig.value("SELECT anabranch.verify('item_cache', 'keys', %s::jsonb, 1)", (json.dumps(keys),)))
+    assert (run["differing"], run["documents_compared"]) == (1, 10000), (run["reason"], run["verdict"])
+    assert differences(rig, run["run"]) == [("wrong", {"id": 999}, None)]
+    assert redis.command("HGET", "item_cache:999", "name") == "spoilt"
 
 
 # --- Through Kafka --------------------------------------------------------------------------------------------------

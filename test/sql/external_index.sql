@@ -1,6 +1,6 @@
 \set ECHO none
 \i test/fixture/start.sql
-SELECT plan(75);
+SELECT plan(77);
 CREATE ROLE operator IN ROLE anabranch_operator;
 CREATE ROLE stranger;
 GRANT CREATE ON SCHEMA public TO operator;
@@ -86,6 +86,10 @@ SELECT anabranch.create_index('odd', 'engine', 'SELECT total::float8 AS f, note,
 SELECT throws_ok('TABLE anabranch.index_progress', '42501', NULL, 'nobody reads what is kept of it');
 RESET ROLE;
 SELECT is(refusal('SELECT note, id FROM orders', '{note}', '{"key": "top:{{{note}}}"}'), 'index public.top has the same key pattern', 'keys are one index''s');
+SELECT is(refusal('SELECT customer, id FROM orders', '{customer,id}', '{"key": "docs:{id}:{customer}"}'), 'index public.docs has the same key pattern',
+  'the keys of an index without a pattern, too');
+SELECT throws_ok($$SELECT anabranch.alter_index('docs', options => '{"slot": "a"}')$$, '22023', 'an index keeps its name and its slot',
+  'what is kept about the documents stays where it is');
 SELECT is((SELECT class FROM anabranch.definition WHERE copy = 'docs'::regclass), 'rows', 'an index is a copy like any other');
 SELECT is_empty($$SELECT a.attrelid::regclass, a.attname FROM anabranch.external_index AS x JOIN pg_attribute AS a ON a.attrelid = x.pending
                   WHERE a.attnum > 1 AND a.attstattarget IS DISTINCT FROM 0$$, 'no statistics are made of keys, by whatever function their types have for that');

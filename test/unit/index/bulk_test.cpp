@@ -35,7 +35,7 @@ Document document_of(std::string_view content) {
 
 TEST(Bulk, AnItemCarriesItsVersionAndOurOwnField) {
   const auto [action, document] = built(document_of(R"({"id": 1, "t": "x"})"), INT64_MAX);
-  EXPECT_EQ(action, json::parse(R"({"index":{"_id":"1","version":9223372036854775807,"version_type":"external"}})"));
+  EXPECT_EQ(action, json::parse(R"({"index":{"_id":"1","version":9223372036854775807,"version_type":"external_gte"}})"));
   EXPECT_EQ(document, json::parse(R"({"id":1,"t":"x","anabranch":{"key":"{\"id\": 1}","version":9223372036854775807,
                                       "digest":"d1"}})"));
 }
@@ -44,7 +44,7 @@ TEST(Bulk, ADeletionIsATombstone) {
   auto gone = document_of("");
   gone.content.reset();
   const auto [action, document] = built(gone);
-  EXPECT_EQ(action, json::parse(R"({"index":{"_id":"1","version":7,"version_type":"external"}})"));
+  EXPECT_EQ(action, json::parse(R"({"index":{"_id":"1","version":7,"version_type":"external_gte"}})"));
   EXPECT_EQ(document, json::parse(R"({"anabranch":{"key":"{\"id\": 1}","version":7,"deleted":true}})"));
 }
 
