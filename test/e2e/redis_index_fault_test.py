@@ -34,7 +34,7 @@ def test_sidecar_killed_at_each_step(rig, make_redis, rng):
             redis.command("HSET", rng.choice(users), "likes", "-1")
         return bool(users)
 
-    kill_at_each_step(rig, rng, failpoints("index"), counts=(1, 7), seconds=20, verified="user_info", damage=damage)
+    kill_at_each_step(rig, rng, failpoints("index"), counts=(1, 7), seconds=60, verified="user_info", damage=damage)
     caches.expect_equal(rig, redis)
 
 
