@@ -118,8 +118,9 @@ class ExternalIndex {
  public:
   virtual ~ExternalIndex() = default;
 
-  // Connects, makes what is not there yet, and says what it found. To be called first, and again after an IndexError.
-  // `token` fences: a writer with a lower one is refused from then on, where the engine can do that.
+  // Reads the options, connects, makes what is not there yet, and says what it found. To be called first, and again
+  // after an IndexError. `token` fences: a writer with a lower one is refused from then on, where the engine can do
+  // that.
   virtual OpenedIndex open(uint64_t token) = 0;
 
   // Writes documents, each of another key, in requests of at most IndexSettings::bulk_bytes_max; returns when all have
@@ -145,12 +146,12 @@ class ExternalIndex {
   virtual bool side_by_side() const = 0;
   // Readers find this generation, without a moment between, and older ones are gone.
   virtual void publish() = 0;
-  // Removes the index, all generations of it. What is not there is none to remove.
+  // Removes the index, all generations of it. What is not there is none to remove, whatever the options say.
   virtual void drop() = 0;
 };
 
-// The index of a definition at its engine; nothing is connected yet. Throws IndexError (refused) when options or
-// settings cannot be understood. `settings` is copied, `stop` must outlive the object.
+// The index of a definition at its engine; nothing is connected yet. Throws IndexError (refused) when settings cannot
+// be understood; of options open() does that. `settings` is copied, `stop` must outlive the object.
 std::unique_ptr<ExternalIndex> make_index(const IndexSettings& settings, IndexDefinition definition, const Stop& stop);
 
 // Connects to an engine and says what it is, "redis 7 at 127.0.0.1:6379"; changes nothing there. Throws IndexError.

@@ -8,25 +8,9 @@
 #include "sidecar/index/search_index.hpp"
 
 namespace anabranch {
-namespace {
-
-// Options that mean nothing to the kind of engine are a misunderstanding.
-void refuse_options(const IndexDefinition& definition, std::initializer_list<const char*> names, const char* kind) {
-  for (const char* name : names)
-    if (definition.options.contains(name))
-      throw IndexError(IndexError::Kind::refused, fmt::format("the option \"{}\" means nothing to {}", name, kind),
-                       "leave it out with anabranch.alter_index, or name an engine of another kind");
-}
-
-}  // namespace
 
 std::unique_ptr<ExternalIndex> make_index(const IndexSettings& settings, IndexDefinition definition, const Stop& stop) {
-  if (settings.kind == IndexSettings::Kind::redis) {
-    refuse_options(definition, {"mapping", "settings"}, "Redis");
-    return make_redis_index(settings, std::move(definition), stop);
-  }
-  if (definition.options.value("shape", "json") == "json") definition.options.erase("shape");
-  refuse_options(definition, {"shape", "key", "member", "score", "ttl", "slot"}, "a search engine");
+  if (settings.kind == IndexSettings::Kind::redis) return make_redis_index(settings, std::move(definition), stop);
   return make_search_index(settings, std::move(definition), stop);
 }
 

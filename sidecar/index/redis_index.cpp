@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "sidecar/index/index_options.hpp"
 #include "sidecar/index/redis_connection.hpp"
 #include "sidecar/index/redis_error.hpp"
 #include "sidecar/index/redis_functions.hpp"
@@ -81,23 +82,13 @@ std::string prefix_option(const IndexDefinition& definition) {
 class RedisIndex : public ExternalIndex {
  public:
   RedisIndex(IndexSettings settings, IndexDefinition definition, const Stop& stop)
-      : settings_(std::move(settings)),
-        owner_(std::move(definition.owner)),
-        shape_(shape_option(definition.options)),
-        ttl_(ttl_option(definition.options)),
-        stop_(stop) {
-    const auto prefix = prefix_option(definition);
-    documents_ = prefix + "documents";
-    tombstones_ = prefix + "tombstones";
-    checkpoint_ = prefix + "checkpoint";
-    if (definition.generation < 0 || definition.generation > UINT32_MAX)
-      refuse_option("the generation of the index has more than 8 digits", "delete the index and create it again");
-    generation_ = fmt::format("{:0{}x}", definition.generation, generation_digits);
+      : settings_(std::move(settings)), definition_(std::move(definition)), stop_(stop) {
     for (const auto& url : settings_.urls) addresses_.push_back(parse_redis_url(url));
     if (addresses_.empty()) refuse_option("there is no url of a Redis server", "set urls");
   }
 
   OpenedIndex open(uint64_t token) override {
+    understand();
     token_ = fmt::format("{:016x}", token);
     connect();
     return with_connection([&](RedisConnection& redis) {
@@ -169,10 +160,15 @@ class RedisIndex : public ExternalIndex {
   void publish() override {}
 
   void drop() override {
+    try {
+      name_keys();
+    } catch (const IndexError&) {
+      return;  // no index was ever made with such a name
+    }
     if (!connection_) connect();
     with_connection([&](RedisConnection& redis) {
       const auto known = redis.ask({"HMGET", checkpoint_, "owner", "shape"});
-      if (text_of(*known->element[0]) != owner_) return;
+      if (text_of(*known->element[0]) != definition_.owner) return;
       remove_everything(redis, known_shape(text_of(*known->element[1])));
     });
   }
@@ -184,6 +180,24 @@ class RedisIndex : public ExternalIndex {
     RedisShape shape;
     bool is_new;
   };
+
+  void name_keys() {
+    const auto prefix = prefix_option(definition_);
+    documents_ = prefix + "documents";
+    tombstones_ = prefix + "tombstones";
+    checkpoint_ = prefix + "checkpoint";
+  }
+
+  // Throws IndexError (refused) for options that mean nothing here.
+  void understand() {
+    refuse_options(definition_, {"mapping", "settings"}, "Redis");
+    name_keys();
+    shape_ = shape_option(definition_.options);
+    ttl_ = ttl_option(definition_.options);
+    if (definition_.generation < 0 || definition_.generation > UINT32_MAX)
+      refuse_option("the generation of the index has more than 8 digits", "delete the index and create it again");
+    generation_ = fmt::format("{:0{}x}", definition_.generation, generation_digits);
+  }
 
   // Any failure leaves answers under way, or a server that is not the one that was opened.
   template <typename Work>
@@ -258,7 +272,7 @@ class RedisIndex : public ExternalIndex {
   State enter(RedisConnection& redis) {
     auto call = function_call("open", {});
     const std::string proposed = random_identity();
-    for (const std::string_view argument : {std::string_view(owner_), std::string_view(proposed),
+    for (const std::string_view argument : {std::string_view(definition_.owner), std::string_view(proposed),
                                             std::string_view(token_), std::string_view(generation_), name_of(shape_)})
       call.add(argument);
     const auto reply = redis.ask(call);
@@ -418,22 +432,23 @@ class RedisIndex : public ExternalIndex {
       std::vector<std::string_view> targets;
       for (const auto& document : page.documents) targets.push_back(document.target);
       auto call = function_call("clear", targets);
-      call.add(owner_);
+      call.add(definition_.owner);
       call.add(name_of(shape));
       for (const auto& document : page.documents) call.add(document.member);
       redis.ask(call);
       cursor = page.next;
     } while (!cursor.empty());
     auto call = function_call("forget", {});
-    call.add(owner_);
+    call.add(definition_.owner);
     redis.ask(call);
   }
 
   const IndexSettings settings_;
   std::vector<RedisAddress> addresses_;
-  const std::string owner_;
-  const RedisShape shape_;
-  const std::string ttl_;                            // empty: for good
+  const IndexDefinition definition_;
+  // From open() on; drop() knows the keys.
+  RedisShape shape_ = RedisShape::json;
+  std::string ttl_;                                  // empty: for good
   std::string documents_, tombstones_, checkpoint_;  // the index's own keys
   std::string generation_, token_;                   // as Redis compares them
   std::string identity_;                             // of the index that was opened
