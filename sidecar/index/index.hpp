@@ -79,7 +79,7 @@ struct FoundDocument {
   bool foreign = false;  // somebody else has written it since
   bool stale = false;    // nobody has: it is what we wrote once
   std::optional<IndexVersion> version;
-  std::string actual;  // as far as it can be shown: JSON, or empty
+  std::string actual;  // as far as it can be shown: JSON of bounded length (shown.hpp), or empty
 };
 
 // A document that the index holds, whatever the copy says.

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "sidecar/index/shown.hpp"
+
 namespace anabranch {
 namespace {
 
@@ -18,15 +20,6 @@ constexpr std::array<std::string_view, 4> names = {"json", "hash", "sorted_set",
 constexpr char live = 'd', deleted = '-';
 constexpr std::size_t document_overhead_bytes = 64;
 constexpr std::size_t fields_max = 1'664;  // columns of a row in PostgreSQL
-constexpr std::size_t actual_bytes_max = 10'000;
-constexpr std::size_t escape_bytes_max = 6;  // of one byte as JSON: \u0000
-
-// As JSON of at most actual_bytes_max; of what is longer the beginning.
-std::string shown(std::string_view text) {
-  if (text.size() <= actual_bytes_max && json::accept(text)) return std::string(text);
-  const std::string beginning(text.substr(0, actual_bytes_max / escape_bytes_max - 1));
-  return json(beginning).dump(-1, ' ', false, json::error_handler_t::replace);
-}
 
 std::optional<double> parse_score(std::string_view text) {
   double score = 0;
