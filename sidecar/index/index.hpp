@@ -150,11 +150,13 @@ class ExternalIndex {
   virtual void drop() = 0;
 };
 
-// The index of a definition at its engine; nothing is connected yet. Throws IndexError (refused) when settings cannot
-// be understood; of options open() does that. `settings` is copied, `stop` must outlive the object.
+// The index of a definition at its engine; nothing is connected yet, and no option read. Throws IndexError (refused) for
+// addresses of a search engine that are none; open() does for what else cannot be understood. `settings` is copied,
+// `stop` must outlive the object.
 std::unique_ptr<ExternalIndex> make_index(const IndexSettings& settings, IndexDefinition definition, const Stop& stop);
 
-// Connects to an engine and says what it is, "redis 7 at 127.0.0.1:6379"; changes nothing there. Throws IndexError.
+// Connects to an engine as an index does, and says what it is, "redis 7 at 127.0.0.1:6379"; changes nothing there. Throws
+// IndexError.
 std::string describe_engine(const IndexSettings& settings, const Stop& stop);
 
 }  // namespace anabranch

@@ -1,9 +1,8 @@
 #include <fmt/format.h>
 
 #include "sidecar/index/index.hpp"
-#include "sidecar/index/redis_address.hpp"
-#include "sidecar/index/redis_connection.hpp"
 #include "sidecar/index/redis_index.hpp"
+#include "sidecar/index/redis_session.hpp"
 #include "sidecar/index/search_engine.hpp"
 #include "sidecar/index/search_index.hpp"
 
@@ -16,18 +15,14 @@ std::unique_ptr<ExternalIndex> make_index(const IndexSettings& settings, IndexDe
 
 std::string describe_engine(const IndexSettings& settings, const Stop& stop) {
   if (settings.kind == IndexSettings::Kind::redis) {
-    RedisSessionOptions options;
-    options.address = parse_redis_url(settings.urls.front());
-    options.user = settings.user;
-    options.password_file = settings.password_file;
-    const RedisConnection redis(std::move(options), stop);
-    return fmt::format("redis {} at {}", redis.version_major(), redis.where());
+    // What a run does, but that it loads nothing.
+    const auto redis = connect_to_redis(settings, stop, [](RedisConnection& found) { has_redis_functions(found); });
+    return fmt::format("redis {} at {}", redis->version_major(), redis->where());
   }
   SearchEngine engine(settings, stop);
   engine.connect();
-  const nlohmann::json root = engine.ask("GET", "/");
   return fmt::format("{} {} at {}", settings.kind == IndexSettings::Kind::opensearch ? "opensearch" : "elasticsearch",
-                     root["version"]["number"].get<std::string>(), settings.urls.at(engine.node()));
+                     engine.version(), settings.urls.at(engine.node()));
 }
 
 }  // namespace anabranch

@@ -17,6 +17,7 @@
 #include "sidecar/index/redis_error.hpp"
 #include "sidecar/index/redis_functions.hpp"
 #include "sidecar/index/redis_hashes.hpp"
+#include "sidecar/index/redis_session.hpp"
 #include "sidecar/index/redis_shape.hpp"
 #include "sidecar/logging.hpp"
 
@@ -25,7 +26,6 @@ namespace {
 
 using Kind = IndexError::Kind;
 
-constexpr int version_major_min = 7;
 constexpr std::size_t inspect_documents_max = 500;
 constexpr std::size_t inspect_bytes_max = std::size_t{16} << 20;  // of one call's answer, unless one document is larger
 constexpr std::string_view scan_documents = "500";                // Redis gives about so many a page
@@ -82,10 +82,7 @@ std::string prefix_option(const IndexDefinition& definition) {
 class RedisIndex : public ExternalIndex {
  public:
   RedisIndex(IndexSettings settings, IndexDefinition definition, const Stop& stop)
-      : settings_(std::move(settings)), definition_(std::move(definition)), stop_(stop) {
-    for (const auto& url : settings_.urls) addresses_.push_back(parse_redis_url(url));
-    if (addresses_.empty()) refuse_option("there is no url of a Redis server", "set urls");
-  }
+      : settings_(std::move(settings)), definition_(std::move(definition)), stop_(stop) {}
 
   OpenedIndex open(uint64_t token) override {
     understand();
@@ -213,42 +210,9 @@ class RedisIndex : public ExternalIndex {
 
   void connect() {
     connection_.reset();
-    std::optional<IndexError> failure;
-    for (const auto& address : addresses_) {
-      try {
-        auto connection =
-            std::make_unique<RedisConnection>(RedisSessionOptions{.address = address,
-                                                                  .user = settings_.user,
-                                                                  .password_file = settings_.password_file,
-                                                                  .request_timeout = settings_.request_timeout},
-                                              stop_);
-        // Of another one, which is down, is told in its place: that passes.
-        if (connection->is_replica() && !failure)
-          failure = redis_error("READONLY it is a replica", connection->where());
-        if (connection->is_replica()) continue;
-        load_functions(*connection);
-        connection_ = std::move(connection);
-        return;
-      } catch (const IndexError& error) {
-        if (error.kind() != Kind::unreachable) throw;
-        failure = error;
-      }
-    }
-    throw IndexError(*failure);
-  }
-
-  static void load_functions(RedisConnection& redis) {
-    if (redis.version_major() < version_major_min)
-      throw IndexError(Kind::refused, fmt::format("Redis at {} is older than {}", redis.where(), version_major_min),
-                       "use Redis 7 or later: it needs functions");
-    const auto libraries = redis.ask({"FUNCTION", "LIST", "LIBRARYNAME", redis_library, "WITHCODE"});
-    for (std::size_t i = 0; i < libraries->elements; ++i) {
-      const auto& library = *libraries->element[i];
-      for (std::size_t j = 0; j + 1 < library.elements; j += 2)
-        if (text_of(*library.element[j]) == "library_code" && text_of(*library.element[j + 1]) == redis_functions)
-          return;
-    }
-    redis.ask({"FUNCTION", "LOAD", "REPLACE", redis_functions});
+    connection_ = connect_to_redis(settings_, stop_, [](RedisConnection& redis) {
+      if (!has_redis_functions(redis)) redis.ask({"FUNCTION", "LOAD", "REPLACE", redis_functions});
+    });
   }
 
   // Once: a server that is asked again and again would fill the log.
@@ -444,7 +408,6 @@ class RedisIndex : public ExternalIndex {
   }
 
   const IndexSettings settings_;
-  std::vector<RedisAddress> addresses_;
   const IndexDefinition definition_;
   // From open() on; drop() knows the keys.
   RedisShape shape_ = RedisShape::json;
