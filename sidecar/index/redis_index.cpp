@@ -1,7 +1,6 @@
 #include "sidecar/index/redis_index.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 #include <functional>
 #include <numeric>
@@ -14,7 +13,7 @@
 
 #include "sidecar/index/index_options.hpp"
 #include "sidecar/index/redis_connection.hpp"
-#include "sidecar/index/redis_error.hpp"
+#include "sidecar/index/redis_entry.hpp"
 #include "sidecar/index/redis_functions.hpp"
 #include "sidecar/index/redis_hashes.hpp"
 #include "sidecar/index/redis_session.hpp"
@@ -30,11 +29,7 @@ constexpr std::size_t inspect_documents_max = 500;
 constexpr std::size_t inspect_bytes_max = std::size_t{16} << 20;  // of one call's answer, unless one document is larger
 constexpr std::string_view scan_documents = "500";                // Redis gives about so many a page
 
-// Of an entry in the index's documents, as redis_functions.hpp lays it out.
-constexpr std::size_t generation_digits = 8, version_digits = 24;
-constexpr char live = 'd';
-constexpr std::string_view first_generation = "00000001";
-
+constexpr int64_t first_generation = 1;
 constexpr std::string_view scan_end = "0";
 
 std::string random_identity() {
@@ -44,6 +39,11 @@ std::string random_identity() {
 
 [[noreturn]] void refuse_option(const std::string& problem, const std::string& remedy) {
   throw IndexError(Kind::refused, problem, remedy);
+}
+
+// Others may have written anything in its place.
+bool is_key(std::string_view text) {
+  return text.starts_with('{') && nlohmann::json::accept(text);
 }
 
 // Empty where it is not set.
@@ -86,7 +86,7 @@ class RedisIndex : public ExternalIndex {
 
   OpenedIndex open(uint64_t token) override {
     understand();
-    token_ = fmt::format("{:016x}", token);
+    token_ = redis_number(token);
     connect();
     return with_connection([&](RedisConnection& redis) {
       warn_of_eviction(redis);
@@ -97,16 +97,17 @@ class RedisIndex : public ExternalIndex {
       }
       identity_ = state.identity;
       // One before may have had a ttl, which the function "write" ends.
-      if (shape_ == RedisShape::hash && ttl_.empty() && generation_ == first_generation)
+      if (shape_ == RedisShape::hash && ttl_.empty() && definition_.generation == first_generation)
         hashes_.emplace(RedisHashes::Index{documents_, checkpoint_, identity_, token_, generation_},
                         settings_.bulk_bytes_max);
-      return OpenedIndex{
-          .identity = state.identity, .version = version_of(state.version).value_or(0), .is_new = state.is_new};
+      return OpenedIndex{.identity = state.identity,
+                         .version = redis_version_in(state.version, generation_).value_or(0),
+                         .is_new = state.is_new};
     });
   }
 
   std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version) override {
-    const auto version_text = fmt::format("{}{:016x}", generation_, version);
+    const auto version_text = generation_ + redis_number(version);
     std::vector<std::size_t> places(documents.size());
     std::iota(places.begin(), places.end(), std::size_t{0});
     if (hashes_ && !documents.empty()) {
@@ -191,9 +192,10 @@ class RedisIndex : public ExternalIndex {
     name_keys();
     shape_ = shape_option(definition_.options);
     ttl_ = ttl_option(definition_.options);
-    if (definition_.generation < 0 || definition_.generation > UINT32_MAX)
-      refuse_option("the generation of the index has more than 8 digits", "delete the index and create it again");
-    generation_ = fmt::format("{:0{}x}", definition_.generation, generation_digits);
+    if (definition_.generation < 0 || definition_.generation > redis_generation_max)
+      refuse_option(fmt::format("the generation of the index has more than {} digits", redis_generation_digits),
+                    "delete the index and create it again");
+    generation_ = redis_generation(definition_.generation);
   }
 
   // Any failure leaves answers under way, or a server that is not the one that was opened.
@@ -351,19 +353,11 @@ class RedisIndex : public ExternalIndex {
   }
 
   FoundDocument found_document(const redisReply& reply, const Document& expected) const {
-    const auto entry = text_of(*reply.element[0]);
+    const auto entry = parse_redis_entry(text_of(*reply.element[0]));
     auto found = compare(shape_, expected, text_of(*reply.element[1]), *reply.element[2]);
-    found.foreign = found.present && (entry.size() <= version_digits || entry[version_digits] != live);
-    found.version = version_of(entry);
+    found.foreign = found.present && !(entry && entry->is_live);
+    if (entry) found.version = redis_version_in(entry->version, generation_);
     return found;
-  }
-
-  // Of a version or what begins with one; nullopt for another generation's, or none.
-  std::optional<IndexVersion> version_of(std::string_view text) const {
-    if (text.size() < version_digits || !text.starts_with(generation_)) return std::nullopt;
-    IndexVersion version = 0;
-    std::from_chars(text.data() + generation_digits, text.data() + version_digits, version, 16);
-    return version;
   }
 
   RedisShape known_shape(std::string_view name) const {
@@ -381,9 +375,10 @@ class RedisIndex : public ExternalIndex {
     if (page.next == scan_end) page.next.clear();
     const auto& entries = *reply->element[1];
     for (std::size_t i = 0; i + 1 < entries.elements; i += 2) {
-      const auto entry = text_of(*entries.element[i + 1]);
-      if (entry.size() <= version_digits || entry[version_digits] != live) continue;
-      page.documents.push_back(held_document(shape, text_of(*entries.element[i]), entry.substr(version_digits + 1)));
+      const auto entry = parse_redis_entry(text_of(*entries.element[i + 1]));
+      if (!entry || !entry->is_live || !is_key(entry->key)) continue;
+      if (auto held = held_document(shape, text_of(*entries.element[i]), entry->key))
+        page.documents.push_back(std::move(*held));
     }
     return page;
   }

@@ -175,6 +175,23 @@ TEST_F(DatabaseRedisIndexOpen, DropsWhateverItsOptionsSay) {
   EXPECT_THAT(list({"KEYS", "*"}), IsEmpty());
 }
 
+TEST_F(DatabaseRedisIndexOpen, PassesOverEntriesOfOthers) {
+  const std::string version(24, '0');
+  for (const char* shape : {"json", "set"}) {
+    SCOPED_TRACE(shape);
+    const auto index = opened({{"shape", shape}});
+    write(*index, {member_document("t", std::string_view(shape) == "set" ? "m" : "", "1")}, 1);
+    int i = 0;
+    for (const auto& entry : {std::string("x"), version + "dx", version + "d", version + "d[1]",
+                              version + "d{\"id\": ", version + "d{\xff}", "x" + version.substr(1) + "d{\"id\": 2}"})
+      ask({"HSET", documents_key, "1:" + std::to_string(i++), entry});
+    if (std::string_view(shape) == "set") ask({"HSET", documents_key, "9:x", version + R"(d{"id": 3})"});
+    EXPECT_EQ(held(*index).size(), 1U);
+    index->drop();
+    EXPECT_THAT(list({"KEYS", "*"}), IsEmpty());
+  }
+}
+
 TEST_F(DatabaseRedisIndexOpen, IsBusyWhileMemoryIsShort) {
   const auto index = opened();
   write(*index, {string_document("a", "1")}, 1);
