@@ -23,7 +23,7 @@
 namespace anabranch {
 
 // Place of a write among all writes to an index: the later wins. Positive as an int64: 12 bits of the server's
-// timeline, then the position of the copy divided by 8 (index-version rule A1: positions go back with a timeline only).
+// timeline, then the position of the copy divided by 8: positions go back only where a new timeline begins.
 using IndexVersion = uint64_t;
 
 // A document, or that there is none. The views must live until the call that takes it has returned.
@@ -46,8 +46,8 @@ struct IndexColumn {
 
 // What create_index was told of an index, and what it has become.
 struct IndexDefinition {
-  std::string name;        // of the copy, without its schema
-  std::string owner;       // tells ours from those of other databases: system identifier and database
+  std::string name;        // of the copy when it was created, without its schema; the option "index" goes before it
+  std::string owner;       // tells ours from those of others: a random UUID of the index
   int64_t generation = 1;  // grows by each rebuild
   nlohmann::json options;  // an object
   std::vector<IndexColumn> columns;
@@ -150,13 +150,13 @@ class ExternalIndex {
   virtual void drop() = 0;
 };
 
-// The index of a definition at its engine; nothing is connected yet, and no option read. Throws IndexError (refused) for
-// addresses of a search engine that are none; open() does for what else cannot be understood. `settings` is copied,
+// The index of a definition at its engine; nothing is connected yet, and no option read. Throws IndexError (refused)
+// for addresses of a search engine that are none; open() does for what else cannot be understood. `settings` is copied,
 // `stop` must outlive the object.
 std::unique_ptr<ExternalIndex> make_index(const IndexSettings& settings, IndexDefinition definition, const Stop& stop);
 
-// Connects to an engine as an index does, and says what it is, "redis 7 at 127.0.0.1:6379"; changes nothing there. Throws
-// IndexError.
+// Connects to an engine as an index does, and says what it is, "redis 7 at 127.0.0.1:6379"; changes nothing there.
+// Throws IndexError.
 std::string describe_engine(const IndexSettings& settings, const Stop& stop);
 
 }  // namespace anabranch

@@ -32,10 +32,6 @@ using nlohmann::json;
   throw IndexError(IndexError::Kind::refused, problem, remedy);
 }
 
-std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
 class SearchIndex : public ExternalIndex {
  public:
   SearchIndex(const IndexSettings& settings, IndexDefinition definition, const Stop& stop)

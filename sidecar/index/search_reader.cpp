@@ -91,10 +91,6 @@ const json& first_of(const json& fields, std::string_view name) {
   return values.is_array() && !values.empty() ? values.front() : none;
 }
 
-std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
 std::optional<IndexVersion> version_of(const json& value) {
   if (!value.is_number_unsigned()) return std::nullopt;
   return value.get<IndexVersion>();
