@@ -21,6 +21,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
@@ -37,6 +39,7 @@ constexpr std::size_t body_bytes = 5 << 20;
 constexpr int in_flight = 2;
 constexpr std::size_t receive_bytes = 256 << 10;
 constexpr std::chrono::milliseconds rest{300};
+constexpr int tries_max = 200;  // of a request that is put off: a minute
 
 std::string read_file(const char* path) {
   std::ifstream file(path, std::ios::binary);
@@ -64,6 +67,8 @@ class Socket {
   Socket& operator=(const Socket&) = delete;
 
   const std::string& host() const { return host_; }
+  // Whoever sends or receives fails from now on.
+  void end() { shutdown(descriptor_, SHUT_RDWR); }
 
   void send_all(std::string_view bytes) {
     while (!bytes.empty()) {
@@ -87,7 +92,7 @@ class Socket {
 };
 
 // Its answer, head and body.
-std::string post(Socket& socket, std::string_view path, std::string_view body) {
+std::string post_once(Socket& socket, std::string_view path, std::string_view body) {
   socket.send_all("POST " + std::string(path) + " HTTP/1.1\r\nHost: " + socket.host() +
                   "\r\nContent-Type: application/x-ndjson\r\nContent-Length: " + std::to_string(body.size()) +
                   "\r\n\r\n");
@@ -101,13 +106,47 @@ std::string post(Socket& socket, std::string_view path, std::string_view body) {
     if (length == std::string::npos || length > end) throw std::runtime_error("an answer without its length");
     wanted = end + 4 + std::strtoul(answer.c_str() + length + 15, nullptr, 10);
   }
-  if (answer.starts_with("HTTP/1.1 429")) {
+  return answer;
+}
+
+// The same, of what has been taken.
+std::string post(Socket& socket, std::string_view path, std::string_view body) {
+  std::string answer = post_once(socket, path, body);
+  for (int tries = 1; answer.starts_with("HTTP/1.1 429") && tries < tries_max; ++tries) {
     std::this_thread::sleep_for(rest);
-    return post(socket, path, body);
+    answer = post_once(socket, path, body);
   }
   if (!answer.starts_with("HTTP/1.1 200")) throw std::runtime_error("refused: " + answer.substr(0, 2'000));
   return answer;
 }
+
+// A thread whose exception is thrown by join().
+class Worker {
+ public:
+  template <typename Work>
+  explicit Worker(Work work)
+      : thread_([this, work] {
+          try {
+            work();
+          } catch (...) {
+            failure_ = std::current_exception();
+          }
+        }) {}
+  ~Worker() {
+    if (thread_.joinable()) thread_.join();
+  }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void join() {
+    thread_.join();
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  std::exception_ptr failure_;
+  std::thread thread_;  // last: it uses the other
+};
 
 // Whole documents of at most body_bytes.
 std::vector<std::string_view> bodies_of(std::string_view text) {
@@ -130,9 +169,9 @@ double bulk(const std::string& address, const std::string& path, const char* fil
   const auto bodies = bodies_of(text);
   std::atomic<std::size_t> next{0};
   const auto began = Clock::now();
-  std::vector<std::thread> threads;
+  std::deque<Worker> workers;
   for (int i = 0; i < in_flight; ++i)
-    threads.emplace_back([&] {
+    workers.emplace_back([&] {
       Socket socket(address);
       for (std::size_t at = next++; at < bodies.size(); at = next++) {
         const std::string answer = post(socket, path + "?filter_path=errors", bodies[at]);
@@ -140,24 +179,33 @@ double bulk(const std::string& address, const std::string& path, const char* fil
           throw std::runtime_error("not all were taken: " + answer);
       }
     });
-  for (auto& thread : threads) thread.join();
+  for (auto& worker : workers) worker.join();
   Socket socket(address);
   post(socket, path.substr(0, path.find('/', 1)) + "/_refresh", "");
   return std::chrono::duration<double>(Clock::now() - began).count();
 }
 
 // Answers are a line each; the last is that to a PING.
-double redis(const std::string& address, const char* file) {
-  const std::string commands = read_file(file) + "PING\r\n";
-  Socket socket(address);
-  const auto began = Clock::now();
-  std::thread sender([&] { socket.send_all(commands); });
+void receive_all(Socket& socket) {
   for (bool at_start = true, ended = false; !(ended && at_start);) {
     for (const char byte : socket.receive()) {
       if (at_start && byte == '-') throw std::runtime_error("Redis refuses a command");
       ended = ended || (at_start && byte == '+');
       at_start = byte == '\n';
     }
+  }
+}
+
+double redis(const std::string& address, const char* file) {
+  const std::string commands = read_file(file) + "PING\r\n";
+  Socket socket(address);
+  const auto began = Clock::now();
+  Worker sender([&] { socket.send_all(commands); });
+  try {
+    receive_all(socket);
+  } catch (...) {
+    socket.end();  // or the sender would wait for good
+    throw;
   }
   sender.join();
   return std::chrono::duration<double>(Clock::now() - began).count();

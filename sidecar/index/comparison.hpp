@@ -14,7 +14,7 @@ namespace anabranch {
 
 struct IndexDifference {
   std::string key;               // JSON
-  std::string kind;              // missing, extra, wrong, foreign
+  std::string kind;              // missing, extra, wrong, foreign, stale
   std::string expected, actual;  // JSON where they can be shown; else empty
   bool repaired = false;
 };

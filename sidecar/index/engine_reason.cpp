@@ -9,10 +9,6 @@ using nlohmann::json;
 
 constexpr std::size_t type_bytes_max = 100;
 
-std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
 }  // namespace
 
 std::string one_line(std::string_view text, std::size_t bytes_max) {
@@ -32,6 +28,10 @@ const json& member(const json& object, std::string_view name) {
   if (!object.is_object()) return none;
   const auto found = object.find(name);
   return found == object.end() ? none : *found;
+}
+
+std::string text_of(const json& value) {
+  return value.is_string() ? value.get<std::string>() : std::string();
 }
 
 EngineReason engine_reason(const json& error) {

@@ -1,4 +1,4 @@
-// What a search engine says when it refuses something.
+// What an engine says when it refuses something, and how its answers are read.
 #pragma once
 
 #include <cstddef>
@@ -25,5 +25,7 @@ std::string one_line(std::string_view text, std::size_t bytes_max = 600);
 
 // The member of an object; null where there is none, or no object.
 const nlohmann::json& member(const nlohmann::json& object, std::string_view name);
+// A string's text; empty for anything else.
+std::string text_of(const nlohmann::json& value);
 
 }  // namespace anabranch

@@ -23,7 +23,7 @@
 namespace anabranch {
 
 // Place of a write among all writes to an index: the later wins. Positive as an int64: 12 bits of the server's
-// timeline, then the position of the copy divided by 8 (index-version rule A1: positions go back with a timeline only).
+// timeline, then the position of the copy divided by 8: positions go back only where a new timeline begins.
 using IndexVersion = uint64_t;
 
 // A document, or that there is none. The views must live until the call that takes it has returned.
@@ -46,8 +46,8 @@ struct IndexColumn {
 
 // What create_index was told of an index, and what it has become.
 struct IndexDefinition {
-  std::string name;        // of the copy, without its schema
-  std::string owner;       // tells ours from those of other databases: system identifier and database
+  std::string name;        // of the copy when it was created, without its schema; the option "index" goes before it
+  std::string owner;       // tells ours from those of others: a random UUID of the index
   int64_t generation = 1;  // grows by each rebuild
   nlohmann::json options;  // an object
   std::vector<IndexColumn> columns;
@@ -79,7 +79,7 @@ struct FoundDocument {
   bool foreign = false;  // somebody else has written it since
   bool stale = false;    // nobody has: it is what we wrote once
   std::optional<IndexVersion> version;
-  std::string actual;  // as far as it can be shown: JSON, or empty
+  std::string actual;  // as far as it can be shown: JSON of bounded length (shown.hpp), or empty
 };
 
 // A document that the index holds, whatever the copy says.
@@ -118,8 +118,9 @@ class ExternalIndex {
  public:
   virtual ~ExternalIndex() = default;
 
-  // Connects, makes what is not there yet, and says what it found. To be called first, and again after an IndexError.
-  // `token` fences: a writer with a lower one is refused from then on, where the engine can do that.
+  // Reads the options, connects, makes what is not there yet, and says what it found. To be called first, and again
+  // after an IndexError. `token` fences: a writer with a lower one is refused from then on, where the engine can do
+  // that.
   virtual OpenedIndex open(uint64_t token) = 0;
 
   // Writes documents, each of another key, in requests of at most IndexSettings::bulk_bytes_max; returns when all have
@@ -145,15 +146,17 @@ class ExternalIndex {
   virtual bool side_by_side() const = 0;
   // Readers find this generation, without a moment between, and older ones are gone.
   virtual void publish() = 0;
-  // Removes the index, all generations of it. What is not there is none to remove.
+  // Removes the index, all generations of it. What is not there is none to remove, whatever the options say.
   virtual void drop() = 0;
 };
 
-// The index of a definition at its engine; nothing is connected yet. Throws IndexError (refused) when options or
-// settings cannot be understood. `settings` is copied, `stop` must outlive the object.
+// The index of a definition at its engine; nothing is connected yet, and no option read. Throws IndexError (refused)
+// for addresses of a search engine that are none; open() does for what else cannot be understood. `settings` is copied,
+// `stop` must outlive the object.
 std::unique_ptr<ExternalIndex> make_index(const IndexSettings& settings, IndexDefinition definition, const Stop& stop);
 
-// Connects to an engine and says what it is, "redis 7 at 127.0.0.1:6379"; changes nothing there. Throws IndexError.
+// Connects to an engine as an index does, and says what it is, "redis 7 at 127.0.0.1:6379"; changes nothing there.
+// Throws IndexError.
 std::string describe_engine(const IndexSettings& settings, const Stop& stop);
 
 }  // namespace anabranch

@@ -7,8 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "sidecar/index/search_names.hpp"
-
 namespace anabranch {
 namespace {
 

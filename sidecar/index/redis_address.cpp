@@ -1,43 +1,42 @@
 #include "sidecar/index/redis_address.hpp"
 
 #include <charconv>
-#include <climits>
-#include <optional>
+#include <stdexcept>
 
 #include <fmt/format.h>
 
-#include "sidecar/index/index.hpp"
+#include "sidecar/index/url_place.hpp"
 
 namespace anabranch {
 namespace {
 
 constexpr std::string_view tcp_scheme = "redis://", unix_scheme = "unix://", tls_scheme = "rediss://";
 constexpr std::string_view database_option = "?db=";
-constexpr int port_max = 65'535;
+constexpr int database_max = 65'535;
+constexpr std::size_t socket_path_bytes_max = 107;  // what an address of the kernel's holds
 
-[[noreturn]] void refuse(const std::string& problem,
-                         const std::string& remedy = "write it as redis://host:port/database or unix:///path?db=N") {
-  throw IndexError(IndexError::Kind::refused, "the url of the Redis server " + problem, remedy);
-}
-
-std::optional<int> number(std::string_view text, int max) {
-  int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 0 || value > max) return std::nullopt;
-  return value;
+[[noreturn]] void refuse(
+    const std::string& problem,
+    const std::string& remedy = "write redis://HOST:PORT/DATABASE, or unix:///PATH?db=DATABASE of its socket") {
+  throw RedisUrlError(problem, remedy);
 }
 
 int database_of(std::string_view text) {
-  const auto database = number(text, INT_MAX);
-  if (!database) refuse("has a database that is no number");
-  return *database;
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0 || value > database_max)
+    refuse(fmt::format("has a database that is no number from 0 to {}", database_max));
+  return value;
 }
 
 RedisAddress unix_address(std::string_view rest) {
   RedisAddress address;
   const auto option = rest.find('?');
   address.path = rest.substr(0, option);
-  if (!address.path.starts_with('/')) refuse("has no path that begins with \"/\"");
+  if (!address.path.starts_with('/') || address.path.ends_with('/')) refuse("names no socket");
+  if (address.path.size() > socket_path_bytes_max)
+    refuse(fmt::format("is longer than the {} bytes that a socket's path may have", socket_path_bytes_max),
+           "name a shorter symbolic link to its directory");
   if (option == std::string_view::npos) return address;
   if (!rest.substr(option).starts_with(database_option)) refuse("has an option other than \"db\"");
   address.database = database_of(rest.substr(option + database_option.size()));
@@ -46,26 +45,15 @@ RedisAddress unix_address(std::string_view rest) {
 
 RedisAddress tcp_address(std::string_view rest) {
   RedisAddress address;
-  if (const auto slash = rest.find('/'); slash != std::string_view::npos) {
-    if (const auto database = rest.substr(slash + 1); !database.empty()) address.database = database_of(database);
-    rest = rest.substr(0, slash);
+  try {
+    auto [host, port, path] = parse_url_place(rest);
+    if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+    address.host = host;
+    if (port) address.port = *port;
+    if (path.size() > 1) address.database = database_of(path.substr(1));
+  } catch (const std::invalid_argument& error) {
+    refuse(error.what());
   }
-  std::string_view port;
-  if (rest.starts_with('[')) {
-    const auto end = rest.find(']');
-    if (end == std::string_view::npos) refuse("has a \"[\" without \"]\"");
-    address.host = rest.substr(1, end - 1);
-    port = rest.substr(end + 1);
-  } else {
-    const auto colon = rest.find(':');
-    address.host = rest.substr(0, colon);
-    if (colon != std::string_view::npos) port = rest.substr(colon);
-  }
-  if (address.host.empty()) refuse("names no host");
-  if (port.empty()) return address;
-  const auto value = number(port.substr(1), port_max);
-  if (port.front() != ':' || !value || *value == 0) refuse("has no port between 1 and 65535 after its host");
-  address.port = *value;
   return address;
 }
 
@@ -77,10 +65,16 @@ std::string RedisAddress::text() const {
   return is_v6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
 }
 
+std::string RedisAddress::url() const {
+  if (!host.empty()) return fmt::format("{}{}/{}", tcp_scheme, text(), database);
+  return database == 0 ? fmt::format("{}{}", unix_scheme, path)
+                       : fmt::format("{}{}{}{}", unix_scheme, path, database_option, database);
+}
+
 RedisAddress parse_redis_url(std::string_view url) {
   if (url.starts_with(tls_scheme))
-    refuse("asks for TLS, which this program does not speak to Redis",
-           "let a proxy on this host speak TLS for it (stunnel with client = yes) and write redis://127.0.0.1:port");
+    refuse("asks for TLS, and this build speaks no TLS to Redis",
+           "let a proxy on this host speak TLS for it (stunnel with client = yes) and write redis://127.0.0.1:PORT");
   if (url.starts_with(unix_scheme)) return unix_address(url.substr(unix_scheme.size()));
   if (!url.starts_with(tcp_scheme)) refuse("begins with neither redis:// nor unix://");
   const auto rest = url.substr(tcp_scheme.size());

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "sidecar/index/engine_reason.hpp"
+
 namespace anabranch {
 namespace {
 
@@ -58,11 +60,8 @@ constexpr std::array meanings = {
 constexpr Meaning unknown = {"", Kind::refused, "see what Redis says, and its log"};
 
 // In one line, without what was sent: "unknown command 'AUTH', with args beginning with: ...".
-std::string shown(std::string_view answer) {
-  std::string text(answer.substr(0, std::min(answer.find(", with args"), shown_bytes_max)));
-  for (auto& c : text)
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-  return text;
+std::string line_of(std::string_view answer) {
+  return one_line(answer.substr(0, answer.find(", with args")), shown_bytes_max);
 }
 
 }  // namespace
@@ -71,7 +70,7 @@ IndexError redis_error(std::string_view answer, const std::string& where) {
   const auto* const found = std::find_if(meanings.begin(), meanings.end(),
                                          [&](const Meaning& known) { return answer.starts_with(known.beginning); });
   const auto& meaning = found == meanings.end() ? unknown : *found;
-  return {meaning.kind, fmt::format("Redis at {} answers \"{}\"", where, shown(answer)), std::string(meaning.remedy)};
+  return {meaning.kind, fmt::format("Redis at {} answers \"{}\"", where, line_of(answer)), std::string(meaning.remedy)};
 }
 
 }  // namespace anabranch

@@ -11,8 +11,7 @@ constexpr std::string_view redis_library = "anabranch_1";
 
 // All functions: KEYS are documents, tombstones, checkpoint, then the target of each document.
 //
-//   documents   hash: identity -> version (8 digits of generation, 16 of IndexVersion, hexadecimal), "d" or, of what is
-//               deleted, "-", then the key of the document
+//   documents   hash: identity -> entry (redis_entry.hpp)
 //   tombstones  sorted set: identity -> when it was deleted, in seconds
 //   checkpoint  hash: identity, owner, shape, token (16 digits), generation (8), version (24, the highest ever written)
 //

@@ -1,7 +1,6 @@
 #include "sidecar/index/redis_index.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 #include <functional>
 #include <numeric>
@@ -12,10 +11,12 @@
 
 #include <fmt/format.h>
 
+#include "sidecar/index/index_options.hpp"
 #include "sidecar/index/redis_connection.hpp"
-#include "sidecar/index/redis_error.hpp"
+#include "sidecar/index/redis_entry.hpp"
 #include "sidecar/index/redis_functions.hpp"
 #include "sidecar/index/redis_hashes.hpp"
+#include "sidecar/index/redis_session.hpp"
 #include "sidecar/index/redis_shape.hpp"
 #include "sidecar/logging.hpp"
 
@@ -24,16 +25,11 @@ namespace {
 
 using Kind = IndexError::Kind;
 
-constexpr int version_major_min = 7;
 constexpr std::size_t inspect_documents_max = 500;
 constexpr std::size_t inspect_bytes_max = std::size_t{16} << 20;  // of one call's answer, unless one document is larger
 constexpr std::string_view scan_documents = "500";                // Redis gives about so many a page
 
-// Of an entry in the index's documents, as redis_functions.hpp lays it out.
-constexpr std::size_t generation_digits = 8, version_digits = 24;
-constexpr char live = 'd';
-constexpr std::string_view first_generation = "00000001";
-
+constexpr int64_t first_generation = 1;
 constexpr std::string_view scan_end = "0";
 
 std::string random_identity() {
@@ -43,6 +39,11 @@ std::string random_identity() {
 
 [[noreturn]] void refuse_option(const std::string& problem, const std::string& remedy) {
   throw IndexError(Kind::refused, problem, remedy);
+}
+
+// Others may have written anything in its place.
+bool is_key(std::string_view text) {
+  return text.starts_with('{') && nlohmann::json::accept(text);
 }
 
 // Empty where it is not set.
@@ -81,24 +82,11 @@ std::string prefix_option(const IndexDefinition& definition) {
 class RedisIndex : public ExternalIndex {
  public:
   RedisIndex(IndexSettings settings, IndexDefinition definition, const Stop& stop)
-      : settings_(std::move(settings)),
-        owner_(std::move(definition.owner)),
-        shape_(shape_option(definition.options)),
-        ttl_(ttl_option(definition.options)),
-        stop_(stop) {
-    const auto prefix = prefix_option(definition);
-    documents_ = prefix + "documents";
-    tombstones_ = prefix + "tombstones";
-    checkpoint_ = prefix + "checkpoint";
-    if (definition.generation < 0 || definition.generation > UINT32_MAX)
-      refuse_option("the generation of the index has more than 8 digits", "delete the index and create it again");
-    generation_ = fmt::format("{:0{}x}", definition.generation, generation_digits);
-    for (const auto& url : settings_.urls) addresses_.push_back(parse_redis_url(url));
-    if (addresses_.empty()) refuse_option("there is no url of a Redis server", "set urls");
-  }
+      : settings_(std::move(settings)), definition_(std::move(definition)), stop_(stop) {}
 
   OpenedIndex open(uint64_t token) override {
-    token_ = fmt::format("{:016x}", token);
+    understand();
+    token_ = redis_number(token);
     connect();
     return with_connection([&](RedisConnection& redis) {
       warn_of_eviction(redis);
@@ -109,16 +97,17 @@ class RedisIndex : public ExternalIndex {
       }
       identity_ = state.identity;
       // One before may have had a ttl, which the function "write" ends.
-      if (shape_ == RedisShape::hash && ttl_.empty() && generation_ == first_generation)
+      if (shape_ == RedisShape::hash && ttl_.empty() && definition_.generation == first_generation)
         hashes_.emplace(RedisHashes::Index{documents_, checkpoint_, identity_, token_, generation_},
                         settings_.bulk_bytes_max);
-      return OpenedIndex{
-          .identity = state.identity, .version = version_of(state.version).value_or(0), .is_new = state.is_new};
+      return OpenedIndex{.identity = state.identity,
+                         .version = redis_version_in(state.version, generation_).value_or(0),
+                         .is_new = state.is_new};
     });
   }
 
   std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version) override {
-    const auto version_text = fmt::format("{}{:016x}", generation_, version);
+    const auto version_text = generation_ + redis_number(version);
     std::vector<std::size_t> places(documents.size());
     std::iota(places.begin(), places.end(), std::size_t{0});
     if (hashes_ && !documents.empty()) {
@@ -169,10 +158,15 @@ class RedisIndex : public ExternalIndex {
   void publish() override {}
 
   void drop() override {
+    try {
+      name_keys();
+    } catch (const IndexError&) {
+      return;  // no index was ever made with such a name
+    }
     if (!connection_) connect();
     with_connection([&](RedisConnection& redis) {
       const auto known = redis.ask({"HMGET", checkpoint_, "owner", "shape"});
-      if (text_of(*known->element[0]) != owner_) return;
+      if (text_of(*known->element[0]) != definition_.owner) return;
       remove_everything(redis, known_shape(text_of(*known->element[1])));
     });
   }
@@ -184,6 +178,25 @@ class RedisIndex : public ExternalIndex {
     RedisShape shape;
     bool is_new;
   };
+
+  void name_keys() {
+    const auto prefix = prefix_option(definition_);
+    documents_ = prefix + "documents";
+    tombstones_ = prefix + "tombstones";
+    checkpoint_ = prefix + "checkpoint";
+  }
+
+  // Throws IndexError (refused) for options that mean nothing here.
+  void understand() {
+    refuse_options(definition_, {"mapping", "settings"}, "Redis");
+    name_keys();
+    shape_ = shape_option(definition_.options);
+    ttl_ = ttl_option(definition_.options);
+    if (definition_.generation < 0 || definition_.generation > redis_generation_max)
+      refuse_option(fmt::format("the generation of the index has more than {} digits", redis_generation_digits),
+                    "delete the index and create it again");
+    generation_ = redis_generation(definition_.generation);
+  }
 
   // Any failure leaves answers under way, or a server that is not the one that was opened.
   template <typename Work>
@@ -199,42 +212,9 @@ class RedisIndex : public ExternalIndex {
 
   void connect() {
     connection_.reset();
-    std::optional<IndexError> failure;
-    for (const auto& address : addresses_) {
-      try {
-        auto connection =
-            std::make_unique<RedisConnection>(RedisSessionOptions{.address = address,
-                                                                  .user = settings_.user,
-                                                                  .password_file = settings_.password_file,
-                                                                  .request_timeout = settings_.request_timeout},
-                                              stop_);
-        // Of another one, which is down, is told in its place: that passes.
-        if (connection->is_replica() && !failure)
-          failure = redis_error("READONLY it is a replica", connection->where());
-        if (connection->is_replica()) continue;
-        load_functions(*connection);
-        connection_ = std::move(connection);
-        return;
-      } catch (const IndexError& error) {
-        if (error.kind() != Kind::unreachable) throw;
-        failure = error;
-      }
-    }
-    throw IndexError(*failure);
-  }
-
-  static void load_functions(RedisConnection& redis) {
-    if (redis.version_major() < version_major_min)
-      throw IndexError(Kind::refused, fmt::format("Redis at {} is older than {}", redis.where(), version_major_min),
-                       "use Redis 7 or later: it needs functions");
-    const auto libraries = redis.ask({"FUNCTION", "LIST", "LIBRARYNAME", redis_library, "WITHCODE"});
-    for (std::size_t i = 0; i < libraries->elements; ++i) {
-      const auto& library = *libraries->element[i];
-      for (std::size_t j = 0; j + 1 < library.elements; j += 2)
-        if (text_of(*library.element[j]) == "library_code" && text_of(*library.element[j + 1]) == redis_functions)
-          return;
-    }
-    redis.ask({"FUNCTION", "LOAD", "REPLACE", redis_functions});
+    connection_ = connect_to_redis(settings_, stop_, [](RedisConnection& redis) {
+      if (!has_redis_functions(redis)) redis.ask({"FUNCTION", "LOAD", "REPLACE", redis_functions});
+    });
   }
 
   // Once: a server that is asked again and again would fill the log.
@@ -258,7 +238,7 @@ class RedisIndex : public ExternalIndex {
   State enter(RedisConnection& redis) {
     auto call = function_call("open", {});
     const std::string proposed = random_identity();
-    for (const std::string_view argument : {std::string_view(owner_), std::string_view(proposed),
+    for (const std::string_view argument : {std::string_view(definition_.owner), std::string_view(proposed),
                                             std::string_view(token_), std::string_view(generation_), name_of(shape_)})
       call.add(argument);
     const auto reply = redis.ask(call);
@@ -373,19 +353,11 @@ class RedisIndex : public ExternalIndex {
   }
 
   FoundDocument found_document(const redisReply& reply, const Document& expected) const {
-    const auto entry = text_of(*reply.element[0]);
+    const auto entry = parse_redis_entry(text_of(*reply.element[0]));
     auto found = compare(shape_, expected, text_of(*reply.element[1]), *reply.element[2]);
-    found.foreign = found.present && (entry.size() <= version_digits || entry[version_digits] != live);
-    found.version = version_of(entry);
+    found.foreign = found.present && !(entry && entry->is_live);
+    if (entry) found.version = redis_version_in(entry->version, generation_);
     return found;
-  }
-
-  // Of a version or what begins with one; nullopt for another generation's, or none.
-  std::optional<IndexVersion> version_of(std::string_view text) const {
-    if (text.size() < version_digits || !text.starts_with(generation_)) return std::nullopt;
-    IndexVersion version = 0;
-    std::from_chars(text.data() + generation_digits, text.data() + version_digits, version, 16);
-    return version;
   }
 
   RedisShape known_shape(std::string_view name) const {
@@ -403,9 +375,10 @@ class RedisIndex : public ExternalIndex {
     if (page.next == scan_end) page.next.clear();
     const auto& entries = *reply->element[1];
     for (std::size_t i = 0; i + 1 < entries.elements; i += 2) {
-      const auto entry = text_of(*entries.element[i + 1]);
-      if (entry.size() <= version_digits || entry[version_digits] != live) continue;
-      page.documents.push_back(held_document(shape, text_of(*entries.element[i]), entry.substr(version_digits + 1)));
+      const auto entry = parse_redis_entry(text_of(*entries.element[i + 1]));
+      if (!entry || !entry->is_live || !is_key(entry->key)) continue;
+      if (auto held = held_document(shape, text_of(*entries.element[i]), entry->key))
+        page.documents.push_back(std::move(*held));
     }
     return page;
   }
@@ -418,22 +391,22 @@ class RedisIndex : public ExternalIndex {
       std::vector<std::string_view> targets;
       for (const auto& document : page.documents) targets.push_back(document.target);
       auto call = function_call("clear", targets);
-      call.add(owner_);
+      call.add(definition_.owner);
       call.add(name_of(shape));
       for (const auto& document : page.documents) call.add(document.member);
       redis.ask(call);
       cursor = page.next;
     } while (!cursor.empty());
     auto call = function_call("forget", {});
-    call.add(owner_);
+    call.add(definition_.owner);
     redis.ask(call);
   }
 
   const IndexSettings settings_;
-  std::vector<RedisAddress> addresses_;
-  const std::string owner_;
-  const RedisShape shape_;
-  const std::string ttl_;                            // empty: for good
+  const IndexDefinition definition_;
+  // From open() on; drop() knows the keys.
+  RedisShape shape_ = RedisShape::json;
+  std::string ttl_;                                  // empty: for good
   std::string documents_, tombstones_, checkpoint_;  // the index's own keys
   std::string generation_, token_;                   // as Redis compares them
   std::string identity_;                             // of the index that was opened

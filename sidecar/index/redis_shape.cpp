@@ -8,6 +8,9 @@
 
 #include <fmt/format.h>
 
+#include "sidecar/index/redis_entry.hpp"
+#include "sidecar/index/shown.hpp"
+
 namespace anabranch {
 namespace {
 
@@ -15,18 +18,8 @@ using nlohmann::json;
 
 constexpr std::array<std::string_view, 4> names = {"json", "hash", "sorted_set", "set"};  // in the order of RedisShape
 
-constexpr char live = 'd', deleted = '-';
 constexpr std::size_t document_overhead_bytes = 64;
 constexpr std::size_t fields_max = 1'664;  // columns of a row in PostgreSQL
-constexpr std::size_t actual_bytes_max = 10'000;
-constexpr std::size_t escape_bytes_max = 6;  // of one byte as JSON: \u0000
-
-// As JSON of at most actual_bytes_max; of what is longer the beginning.
-std::string shown(std::string_view text) {
-  if (text.size() <= actual_bytes_max && json::accept(text)) return std::string(text);
-  const std::string beginning(text.substr(0, actual_bytes_max / escape_bytes_max - 1));
-  return json(beginning).dump(-1, ' ', false, json::error_handler_t::replace);
-}
 
 std::optional<double> parse_score(std::string_view text) {
   double score = 0;
@@ -141,7 +134,7 @@ std::size_t bytes_of(const Document& document) {
 }
 
 std::string entry_of(const Document& document, std::string_view version) {
-  return fmt::format("{}{}{}", version, document.content ? live : deleted, document.key);
+  return make_redis_entry({.version = version, .is_live = document.content.has_value(), .key = document.key});
 }
 
 std::optional<std::size_t> add_fields(const Document& document, RedisArguments& arguments) {
@@ -201,15 +194,13 @@ FoundDocument compare(RedisShape shape, const Document& expected, std::string_vi
   return found;
 }
 
-HeldDocument held_document(RedisShape shape, std::string_view identity, std::string_view key) {
+std::optional<HeldDocument> held_document(RedisShape shape, std::string_view identity, std::string_view key) {
   HeldDocument held{.key = std::string(key), .id = {}, .target = std::string(identity), .member = {}};
   if (has_members(shape)) {
     std::size_t size = 0;
     const auto [end, error] = std::from_chars(identity.data(), identity.data() + identity.size(), size);
     const auto rest = identity.substr(std::min<std::size_t>(end - identity.data() + 1, identity.size()));
-    if (error != std::errc() || size > rest.size())
-      throw IndexError(IndexError::Kind::refused, "what Redis keeps about the index has been written by somebody else",
-                       "delete the index and create it again");
+    if (error != std::errc() || size > rest.size()) return std::nullopt;
     held.target = rest.substr(0, size);
     held.member = rest.substr(size);
     held.id = held.target + "\n" + held.member;

@@ -31,7 +31,7 @@ constexpr std::size_t redis_batch_documents_max = 500;
 // About what a document takes on its way.
 std::size_t bytes_of(const Document& document);
 
-// What is kept about a document among those of its index, as redis_functions.hpp lays it out.
+// What is kept about a document among those of its index, as redis_entry.hpp lays it out.
 std::string entry_of(const Document& document, std::string_view version);
 
 // Adds the fields and values of a document of shape "hash", each an argument. Returns how many fields there are;
@@ -47,7 +47,7 @@ std::optional<std::string> add_document(RedisShape shape, const Document& docume
 // present, equal and actual.
 FoundDocument compare(RedisShape shape, const Document& expected, std::string_view type, const redisReply& value);
 
-// A document by its identity, as the functions make it. Throws IndexError (refused) for what is none.
-HeldDocument held_document(RedisShape shape, std::string_view identity, std::string_view key);
+// A document by its identity, as the functions make it; nullopt for what is none.
+std::optional<HeldDocument> held_document(RedisShape shape, std::string_view identity, std::string_view key);
 
 }  // namespace anabranch

@@ -66,7 +66,7 @@ void SearchEngine::connect() {
   check_kind(ask("GET", "/"));
 }
 
-void SearchEngine::check_kind(const json& root) const {
+void SearchEngine::check_kind(const json& root) {
   const auto& version = member(root, "version");
   const auto& number = member(version, "number");
   if (!number.is_string())
@@ -82,10 +82,10 @@ void SearchEngine::check_kind(const json& root) const {
                                  name_of(settings_.kind)),
                      fmt::format("set kind = \"{}\"", name_of(found)));
   const auto oldest = found == IndexSettings::Kind::opensearch ? opensearch_oldest : elasticsearch_oldest;
-  if (version_in(number.get<std::string>()) < oldest)
+  version_ = one_line(number.get<std::string>());
+  if (version_in(version_) < oldest)
     throw IndexError(IndexError::Kind::refused,
-                     fmt::format("the search engine at {} is {} {}, which is too old", url(), name_of(found),
-                                 one_line(number.get<std::string>())),
+                     fmt::format("the search engine at {} is {} {}, which is too old", url(), name_of(found), version_),
                      fmt::format("use {} {}.{} or later", name_of(found), oldest.major, oldest.minor));
 }
 

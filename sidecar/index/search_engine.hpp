@@ -25,6 +25,8 @@ class SearchEngine {
   // Reads the password, which may have been changed, and makes sure that the engine is of the kind that the settings
   // say, and new enough. To be called before any other.
   void connect();
+  // What connect() has found: "2.19.1".
+  const std::string& version() const { return version_; }
 
   // The answer to a request, which must be JSON.
   nlohmann::json ask(std::string method, const std::string& path, std::string body = "");
@@ -52,11 +54,12 @@ class SearchEngine {
 
  private:
   const std::string& url() const { return settings_.urls[node_]; }
-  void check_kind(const nlohmann::json& root) const;
+  void check_kind(const nlohmann::json& root);
 
   IndexSettings settings_;
   const Stop& stop_;
   std::size_t node_ = 0;
+  std::string version_;
   std::unique_ptr<HttpClient> client_;
 };
 

@@ -10,11 +10,13 @@
 #include "sidecar/index/search_index.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "sidecar/index/bulk_writer.hpp"
+#include "sidecar/index/index_options.hpp"
 #include "sidecar/index/mapping.hpp"
 #include "sidecar/index/search_engine.hpp"
 #include "sidecar/index/search_names.hpp"
@@ -30,22 +32,10 @@ using nlohmann::json;
   throw IndexError(IndexError::Kind::refused, problem, remedy);
 }
 
-std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
 class SearchIndex : public ExternalIndex {
  public:
   SearchIndex(const IndexSettings& settings, IndexDefinition definition, const Stop& stop)
-      : engine_(settings, stop),
-        definition_(std::move(definition)),
-        alias_(reader_alias(definition_)),
-        name_(generation_name(alias_, definition_.generation)),
-        creation_(json{{"settings", settings_of(definition_)},
-                       {"mappings", mapping_of(definition_)},
-                       {"aliases", {{writer_alias(name_), {{"is_hidden", true}}}}}}
-                      .dump()),
-        writer_(engine_, writer_alias(name_)) {}
+      : engine_(settings, stop), definition_(std::move(definition)) {}
 
   OpenedIndex open(uint64_t token) override;
   std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version) override;
@@ -63,6 +53,8 @@ class SearchIndex : public ExternalIndex {
   void drop() override;
 
  private:
+  // Throws IndexError (refused) for options that mean nothing here.
+  void understand();
   // Whether it has: somebody else may have been quicker.
   bool create();
   void check_ours(const json& index) const;
@@ -75,15 +67,15 @@ class SearchIndex : public ExternalIndex {
 
   SearchEngine engine_;
   const IndexDefinition definition_;
-  const std::string alias_, name_;
-  const std::string creation_;  // body of the request that makes it
-  BulkWriter writer_;
+  std::string alias_, name_;  // from open() or drop() on
+  std::optional<BulkWriter> writer_;
   TombstonePurge purge_;
   std::string identity_;
 };
 
 // Fencing is the versions' business here: an engine knows no tokens.
 OpenedIndex SearchIndex::open(uint64_t) {
+  understand();
   engine_.connect();
   check_alias();
   auto found = engine_.find("GET", "/" + name_);
@@ -104,8 +96,20 @@ OpenedIndex SearchIndex::open(uint64_t) {
           .is_published = member(readers, "filter") == no_tombstones()};
 }
 
+void SearchIndex::understand() {
+  if (definition_.options.value("shape", json("json")) != "json")
+    refuse_options(definition_, {"shape"}, "a search engine");
+  refuse_options(definition_, {"key", "member", "score", "ttl", "slot"}, "a search engine");
+  alias_ = reader_alias(definition_);
+  name_ = generation_name(alias_, definition_.generation);
+  if (!writer_) writer_.emplace(engine_, writer_alias(name_));
+}
+
 bool SearchIndex::create() {
-  const auto answer = engine_.request("PUT", "/" + name_, creation_);
+  const json body = {{"settings", settings_of(definition_)},
+                     {"mappings", mapping_of(definition_)},
+                     {"aliases", {{writer_alias(name_), {{"is_hidden", true}}}}}};
+  const auto answer = engine_.request("PUT", "/" + name_, body.dump());
   if (answer.status / 100 == 2) return true;
   const auto reason = reason_in(answer.body);
   if (reason.type == "resource_already_exists_exception") return false;
@@ -168,7 +172,7 @@ std::vector<std::pair<std::string, int64_t>> SearchIndex::own_generations() {
 }
 
 std::vector<RefusedDocument> SearchIndex::write(std::span<const Document> documents, IndexVersion version) {
-  auto refused = writer_.write(documents, version);
+  auto refused = writer_->write(documents, version);
   purge_.written(version, TombstonePurge::Clock::now());
   return refused;
 }
@@ -215,6 +219,11 @@ void SearchIndex::publish() {
 }
 
 void SearchIndex::drop() {
+  try {
+    alias_ = reader_alias(definition_);
+  } catch (const IndexError&) {
+    return;  // no engine has an index of such a name
+  }
   engine_.connect();
   for (const auto& [name, generation] : own_generations()) remove(name);
 }

@@ -13,7 +13,8 @@ namespace anabranch {
 // "NAME-000001", made by open(), with its owner in the mapping's _meta: an index that has not ours there is never
 // touched. Readers see documents as they are in the copy, with a further field "anabranch" for our own use.
 //
-// Throws IndexError (refused) for options and addresses that cannot be understood.
+// Throws IndexError (refused) for addresses that cannot be understood; open() does for options. drop() needs the name
+// and the owner alone: of a name that no engine takes there is nothing to remove.
 std::unique_ptr<ExternalIndex> make_search_index(const IndexSettings& settings, IndexDefinition definition,
                                                  const Stop& stop);
 

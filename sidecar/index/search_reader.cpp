@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "sidecar/index/mapping.hpp"
+#include "sidecar/index/shown.hpp"
 #include "sidecar/index/tombstones.hpp"
 
 namespace anabranch {
@@ -57,7 +58,10 @@ json of_ids(std::span<const Document> documents) {
 std::optional<std::vector<const SearchHit*>> found_by_key(const std::vector<SearchHit>& hits,
                                                           std::span<const Document> documents) {
   std::unordered_map<std::string_view, const SearchHit*> by_key;
-  for (const SearchHit& hit : hits) by_key.emplace(hit.key, &hit);
+  for (const SearchHit& hit : hits) {
+    if (hit.key.empty()) return std::nullopt;
+    by_key.emplace(hit.key, &hit);
+  }
   std::vector<const SearchHit*> found;
   std::size_t count = 0;
   for (const Document& document : documents) {
@@ -87,21 +91,17 @@ const json& first_of(const json& fields, std::string_view name) {
   return values.is_array() && !values.empty() ? values.front() : none;
 }
 
-std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
 std::optional<IndexVersion> version_of(const json& value) {
   if (!value.is_number_unsigned()) return std::nullopt;
   return value.get<IndexVersion>();
 }
 
-// As the engine holds it, and so byte by byte; empty where it cannot be had.
+// As the engine holds it, byte by byte, or its beginning; empty where it cannot be had.
 std::string content_of(SearchEngine& engine, const std::string& name, std::string_view id) {
   const auto answer =
       engine.request("GET", fmt::format("/{}/_source/{}?_source_excludes={}", name, url_escaped(id), own_field));
   if (answer.status != 200 && answer.status != 404) engine.fail(answer);
-  return answer.status == 200 ? answer.body : "";
+  return answer.status == 200 ? shown(answer.body) : "";
 }
 
 FoundDocument compared(const SearchHit* hit, const Document& expected) {

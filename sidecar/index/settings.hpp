@@ -12,8 +12,8 @@ namespace anabranch {
 struct IndexSettings {
   enum class Kind { opensearch, elasticsearch, redis };
   Kind kind = Kind::opensearch;
-  // http:// or https:// of one or several nodes of a search engine; redis://host:port/database or unix:///path. The
-  // next one is tried when one cannot be reached.
+  // http:// or https:// of one or several nodes of a search engine; of Redis as
+  // redis_address.hpp says. The next one is tried when one cannot be reached.
   std::vector<std::string> urls;
   std::string user;           // empty: none
   std::string password_file;  // holds the password and no more; empty: none

@@ -75,6 +75,7 @@ TEST(ConfigIndex, AddressesAreMadeWhole) {
            {"redis", "redis://cache1:6380/", "redis://cache1:6380/0"},
            {"redis", "redis://[fe80::1]", "redis://[fe80::1]:6379/0"},
            {"redis", "unix:///run/redis/a@b c.sock", "unix:///run/redis/a@b c.sock"},
+           {"redis", "unix:///run/redis.sock?db=3", "unix:///run/redis.sock?db=3"},
        }) {
     const auto text = fmt::format("[index.a]\nkind = \"{}\"\nurl = \"{}\"", kind, url);
     EXPECT_EQ(parse_config(text, "f").indexes.at("a").urls, std::vector<std::string>{meant});
@@ -143,6 +144,8 @@ TEST(ConfigIndex, MistakesAreNamedWithPlaceAndRemedy) {
            {at("redis", "redis:///0"), 3, "index.a.url", "no host", "redis://HOST:PORT/DATABASE"},
            {at("redis", "unix://run/redis.sock"), 3, "index.a.url", "no socket", "unix:///PATH"},
            {at("redis", "unix:///run/"), 3, "index.a.url", "no socket", "unix:///PATH"},
+           {at("redis", "unix:///r?timeout=1"), 3, "index.a.url", "an option", "unix:///PATH?db=DATABASE"},
+           {at("redis", "unix:///r?db=65536"), 3, "index.a.url", "a database", "unix:///PATH?db=DATABASE"},
            {at("redis", "unix:///" + std::string(107, 'a')), 3, "index.a.url", "107 bytes", "symbolic link"},
            {at("redis", "redis://me:pw@a"), 3, "index.a.url", "a user or a password", "user and password_file"},
            {"[index.a]\nkind = \"redis\"\nurl = [\n \"redis://a\",\n \"redis://b:x\"]", 5, "index.a.url", "a port",

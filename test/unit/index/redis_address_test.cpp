@@ -42,6 +42,15 @@ TEST(RedisAddress, IsNamedAsPeopleWriteIt) {
   EXPECT_EQ(parse_redis_url("unix:///run/r.sock?db=3").text(), "/run/r.sock");
 }
 
+TEST(RedisAddress, IsWrittenAsItIsRead) {
+  for (const char* url :
+       {"redis://cache:6379/3", "redis://[::1]:1/0", "unix:///run/r.sock", "unix:///run/a@b c.sock?db=65535"})
+    EXPECT_EQ(parse_redis_url(url).url(), url);
+  EXPECT_EQ(parse_redis_url("unix:///r?db=0").url(), "unix:///r");
+  EXPECT_THAT(refusal("unix:///" + std::string(107, 'a')), AllOf(HasSubstr("107 bytes"), HasSubstr("symbolic link")));
+  EXPECT_EQ(parse_redis_url("unix:///" + std::string(106, 'a') + "?db=1").path.size(), 107U);
+}
+
 TEST(RedisAddress, IsRefusedWhereItCannotBeMeant) {
   for (const char* url : {"",
                           "redis",
@@ -54,7 +63,13 @@ TEST(RedisAddress, IsRefusedWhereItCannotBeMeant) {
                           "redis://a:1b",
                           "redis://a/b",
                           "redis://a/-1",
+                          "redis://a/65536",
                           "redis://a/99999999999",
+                          "redis://a b",
+                          "redis://a?db=1",
+                          "redis://[::1%1]",
+                          "unix:///r/",
+                          "unix:///r?db=65536",
                           "redis://a/1/2",
                           "redis://[::1",
                           "redis://[::1]x",
@@ -63,7 +78,7 @@ TEST(RedisAddress, IsRefusedWhereItCannotBeMeant) {
                           "unix://",
                           "unix:///r?db=",
                           "unix:///r?timeout=1"})
-    EXPECT_THAT(refusal(url), HasSubstr("write it as redis://host:port/database")) << url;
+    EXPECT_THAT(refusal(url), HasSubstr("write redis://HOST:PORT/DATABASE")) << url;
 }
 
 TEST(RedisAddress, KeepsSecretsOutOfMessages) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "sidecar/publish/json_text.hpp"
+
 namespace anabranch {
 namespace {
 
@@ -45,6 +47,10 @@ TEST(RedisError, IsOneShortLineWithoutArguments) {
       redis_error("ERR unknown command 'HELLO', with args beginning with: '2' 'AUTH' 'a' 'hunter2'", "a").what(),
       AllOf(HasSubstr("HELLO"), Not(HasSubstr("hunter2"))));
   EXPECT_THAT(redis_error("ERR a\r\nb", "a").what(), HasSubstr("ERR a  b"));
+  for (std::size_t size = 290; size < 310; ++size) {
+    const std::string letters = "ERR " + std::string(size, 'x') + "\xc3\xa4\xc3\xa4";
+    EXPECT_TRUE(is_utf8(redis_error(letters, "a").what())) << size;
+  }
   EXPECT_LT(std::string(redis_error("ERR " + std::string(100'000, 'x'), "a").what()).size(), 500U);
 }
 

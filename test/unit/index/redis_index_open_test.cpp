@@ -32,7 +32,7 @@ TEST(RedisIndex, RefusesOptionsItDoesNotUnderstand) {
   IndexSettings settings;
   settings.urls = {"redis://127.0.0.1:1"};
   const auto refusal = [&](const json& options) {
-    return failure([&] { make_redis_index(settings, definition_of(options), stop); });
+    return failure([&] { make_redis_index(settings, definition_of(options), stop)->open(token); });
   };
   EXPECT_THAT(refusal({{"shape", "list"}}),
               AllOf(HasSubstr("refused: "), HasSubstr("\"list\""), HasSubstr("sorted_set")));
@@ -40,10 +40,22 @@ TEST(RedisIndex, RefusesOptionsItDoesNotUnderstand) {
   for (const json& ttl : {json(0), json(-1), json("60"), json(1.5), json(int64_t{1} << 40)})
     EXPECT_THAT(refusal({{"ttl", ttl}}), HasSubstr("refused: ")) << ttl;
   EXPECT_THAT(refusal({{"slot", "a}b"}}), HasSubstr("refused: "));
-  EXPECT_EQ(refusal({{"shape", "hash"}, {"ttl", 60}, {"slot", "a"}, {"index", "b"}, {"unheard", "of"}}),
-            "nothing was thrown");
+  for (const char* option : {"mapping", "settings"})
+    EXPECT_THAT(refusal({{option, json::object()}}), AllOf(HasSubstr("refused: "), HasSubstr(option)));
+  EXPECT_THAT(refusal({{"shape", "hash"}, {"ttl", 60}, {"slot", "a"}, {"index", "b"}, {"unheard", "of"}}),
+              HasSubstr("unreachable: "));
   settings.urls.clear();
-  EXPECT_THAT(refusal({}), HasSubstr("refused: "));
+  EXPECT_THAT(refusal(json::object()), HasSubstr("refused: "));
+}
+
+TEST(RedisIndex, OfANameThatIsNoneIsGone) {
+  const Stop stop;
+  IndexSettings settings;
+  settings.urls = {"redis://127.0.0.1:1"};
+  EXPECT_EQ(failure([&] {
+              make_redis_index(settings, definition_of({{"slot", "a}b"}}), stop)->drop();
+            }),
+            "nothing was thrown");
 }
 
 TEST(RedisIndex, IsUnreachableBeforeItIsOpened) {
@@ -154,6 +166,29 @@ TEST_F(DatabaseRedisIndexOpen, DropsWhatIsItsOwn) {
     index->drop();
     EXPECT_THAT(failure([&] { write(*index, documents, 2); }), HasSubstr("unreachable: "));
     ask({"FLUSHALL"});
+  }
+}
+
+TEST_F(DatabaseRedisIndexOpen, DropsWhateverItsOptionsSay) {
+  write(*opened({{"shape", "hash"}, {"slot", "s"}}), {string_document("{s}1", R"({"x": "1"})")}, 1);
+  make(definition_of({{"shape", "list"}, {"ttl", -1}, {"mapping", json::object()}, {"slot", "s"}}, -1))->drop();
+  EXPECT_THAT(list({"KEYS", "*"}), IsEmpty());
+}
+
+TEST_F(DatabaseRedisIndexOpen, PassesOverEntriesOfOthers) {
+  const std::string version(24, '0');
+  for (const char* shape : {"json", "set"}) {
+    SCOPED_TRACE(shape);
+    const auto index = opened({{"shape", shape}});
+    write(*index, {member_document("t", std::string_view(shape) == "set" ? "m" : "", "1")}, 1);
+    int i = 0;
+    for (const auto& entry : {std::string("x"), version + "dx", version + "d", version + "d[1]",
+                              version + "d{\"id\": ", version + "d{\xff}", "x" + version.substr(1) + "d{\"id\": 2}"})
+      ask({"HSET", documents_key, "1:" + std::to_string(i++), entry});
+    if (std::string_view(shape) == "set") ask({"HSET", documents_key, "9:x", version + R"(d{"id": 3})"});
+    EXPECT_EQ(held(*index).size(), 1U);
+    index->drop();
+    EXPECT_THAT(list({"KEYS", "*"}), IsEmpty());
   }
 }
 

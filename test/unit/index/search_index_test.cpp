@@ -12,6 +12,7 @@
 
 #include "sidecar/index/tombstones.hpp"
 #include "test/unit/index/search_server.hpp"
+#include "test/unit/index/search_stub.hpp"
 
 namespace anabranch {
 namespace {
@@ -22,6 +23,51 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr IndexVersion first = (3ULL << 51) + 1'000;  // past what a double holds exactly
+
+// Of another kind of engine, or of none: nothing but the name and the owner is needed to remove an index.
+TEST(SearchIndex, DropsWhateverItsOptionsSay) {
+  const Stop stop;
+  IndexDefinition definition;
+  definition.name = "products";
+  definition.owner = "1/shop";
+  definition.options = {{"shape", "hash"}, {"ttl", 60}, {"mapping", 5}, {"settings", "none"}};
+  test::HttpStub stub(
+      {test::opensearch_root,
+       test::HttpStub::answer(200, R"({"products-000002":{"mappings":{"_meta":{"anabranch":{"owner":"1/shop"}}}}})"),
+       test::HttpStub::answer(200, "{}")});
+  const auto settings = test::settings_for(stub);
+  make_search_index(settings, definition, stop)->drop();
+  ASSERT_EQ(stub.requests().size(), 3U);
+  EXPECT_THAT(stub.requests()[2], testing::StartsWith("DELETE /products-000002 "));
+  // No engine has an index of that name, so none is asked.
+  definition.name = "Products";
+  make_search_index(settings, definition, stop)->drop();
+  EXPECT_EQ(stub.requests().size(), 3U);
+}
+
+TEST(SearchIndex, RefusesOptionsItDoesNotUnderstand) {
+  const Stop stop;
+  test::HttpStub stub({test::opensearch_root, test::HttpStub::answer(404, "{}"), test::HttpStub::answer(404, "{}"),
+                       test::HttpStub::answer(404, "{}")});
+  IndexDefinition definition;
+  definition.name = "products";
+  const auto refusal = [&](const nlohmann::json& options) {
+    definition.options = options;
+    try {
+      make_search_index(test::settings_for(stub), definition, stop)->open(1);
+    } catch (const IndexError& error) {
+      EXPECT_EQ(error.kind(), IndexError::Kind::refused);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  for (const char* name : {"shape", "key", "member", "score", "ttl", "slot"})
+    EXPECT_THAT(refusal({{name, "hash"}}), HasSubstr(name));
+  EXPECT_THAT(refusal({{"shape", 5}}), HasSubstr("shape"));
+  EXPECT_THAT(refusal({{"index", "A"}}), HasSubstr("capital letters"));
+  EXPECT_EQ(stub.requests().size(), 0U);
+  EXPECT_THAT(refusal({{"shape", "json"}, {"mapping", 5}}), HasSubstr("\"mapping\""));
+}
 
 class DatabaseSearchIndex : public SearchServerTest {
  protected:

@@ -1,11 +1,19 @@
 #include "sidecar/index/search_reader.hpp"
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "sidecar/index/shown.hpp"
+#include "test/unit/index/search_stub.hpp"
 
 namespace anabranch {
 namespace {
 
 using nlohmann::json;
+using test::HttpStub;
+
+const std::string refreshed = HttpStub::answer(200, R"({"_shards":{"failed":0}})");
 
 TEST(SearchReader, ReadsWhatAHitHas) {
   const auto hits = read_hits(json::parse(R"({"hits":{"hits":[
@@ -44,6 +52,45 @@ TEST(SearchReader, SurvivesWhatIsNoHit) {
     EXPECT_EQ(hit.key + hit.digest, "");
     EXPECT_FALSE(hit.deleted);
   }
+}
+
+// Another has written it: as large as it likes.
+TEST(SearchReader, ShowsABoundedPartOfADocument) {
+  const std::string large = fmt::format(R"({{"t":"{}"}})", std::string(1'000'000, 'x'));
+  HttpStub stub({test::opensearch_root, refreshed,
+                 HttpStub::answer(200, R"({"hits":{"hits":[{"_version":2,"fields":{"anabranch.key":["{}"]}}]}})"),
+                 HttpStub::answer(200, large)});
+  const Stop stop;
+  SearchEngine engine(test::settings_for(stub), stop);
+  engine.connect();
+  Document expected;
+  expected.key = expected.content.emplace("{}");
+  expected.id = "1";
+  const auto found = inspect_index(engine, "i", {&expected, 1});
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_TRUE(found[0].present && !found[0].equal);
+  EXPECT_LE(found[0].actual.size(), actual_bytes_max);
+  EXPECT_THAT(found[0].actual, testing::HasSubstr("xxx"));
+}
+
+// Somebody else's have none of ours; several of them must not pass for one.
+TEST(SearchReader, TellsDocumentsWithoutOurKeyByTheirId) {
+  const auto hits = [](const char* first, const char* second) {
+    return HttpStub::answer(
+        200, fmt::format(R"({{"hits":{{"hits":[{{{}"_version":1}},{{{}"_version":2}}]}}}})", first, second));
+  };
+  HttpStub stub({test::opensearch_root, refreshed, hits("", ""), hits(R"("_id":"b",)", R"("_id":"a",)"),
+                 HttpStub::answer(200, R"({"of":"a"})"), HttpStub::answer(200, R"({"of":"b"})")});
+  const Stop stop;
+  SearchEngine engine(test::settings_for(stub), stop);
+  engine.connect();
+  std::vector<Document> gone(2);
+  gone[0].id = "a";
+  gone[1].id = "b";
+  const auto found = inspect_index(engine, "i", gone);
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].version, 2U);
+  EXPECT_EQ(found[1].version, 1U);
 }
 
 }  // namespace
