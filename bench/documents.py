@@ -1,5 +1,6 @@
 """What bench/indexes measures with: a table whose rows are documents, our indexes of it, and those who load the same documents."""
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -9,6 +10,7 @@ import time
 
 from common import ROOT, peak_mb
 from rig.indexes import create_index, redis_section, search_section, use_engines
+from rig.searches import mark
 
 BARE_WRITER = ROOT / "build" / "bare_writer"
 WAIT_SECONDS = 7200
@@ -130,9 +132,9 @@ class Bodies:
 
     def bulk_as_ours(self, version):
         """With all that anabranch writes beside a document."""
-        own = b',"anabranch":{"key":"{\\"id\\": %d}","version":%d,"digest":"0123456789abcdef0123456789abcdef"}}\n'
-        return self._write(f"bulk-{version}", lambda key, document: b'{"index":{"_id":"%d","version":%d,"version_type":"external"}}\n%s%s' %
-                           (key, version, document[:-1].encode(), own % (key, version)))
+        return self._write(f"bulk-{version}", lambda key, document: b'{"index":{"_id":"%d","version":%d,"version_type":"external_gte"}}\n%s%s' %
+                           (key, version, document[:-1].encode(), b',"anabranch":{"mark":"%s"}}\n' %
+                            mark(version, hashlib.md5(document.encode()).hexdigest(), '{"id": %d}' % key).encode()))
 
     def hashes(self):
         def command(key, document):

@@ -8,6 +8,7 @@
 
 #include "sidecar/index/engine_reason.hpp"
 #include "sidecar/index/mapping.hpp"
+#include "sidecar/index/search_mark.hpp"
 #include "sidecar/publish/json_text.hpp"
 
 namespace anabranch {
@@ -57,15 +58,11 @@ void append_bulk_item(std::string& body, const Document& document, IndexVersion 
   } else {
     body += '{';
   }
-  fmt::format_to(std::back_inserter(body), R"("{}":{{"key":)", own_field);
-  append_json_string(body, document.key);
-  body += R"(,"version":)";
-  append_number(body, version);
-  if (document.content) {
-    body += R"(,"digest":)";
-    append_json_string(body, document.digest);
-  } else {
-    body += R"(,"deleted":true)";
+  fmt::format_to(std::back_inserter(body), R"("{}":{{"mark":)", own_field);
+  append_mark(body, document, version);
+  if (!document.content) {
+    body += R"(,"deleted":)";
+    append_number(body, version);
   }
   body += "}}\n";
 }

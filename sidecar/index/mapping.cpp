@@ -106,10 +106,8 @@ json mapping_of(const IndexDefinition& definition) {
   }
   fields[own_field] = {{"dynamic", "strict"},
                        {"properties",
-                        {{"key", {{"type", "keyword"}, {"index", false}}},
-                         {"digest", {{"type", "keyword"}, {"index", false}}},
-                         {"version", {{"type", "long"}}},
-                         {"deleted", {{"type", "boolean"}}}}}};
+                        {{"mark", {{"type", "binary"}, {"doc_values", true}}},
+                         {"deleted", {{"type", "long"}}}}}};  // the version of a tombstone; documents have none
   // A number that is a text in another row is no reason to refuse that one.
   json templates = json::array();
   for (const char* type : {"long", "double"})

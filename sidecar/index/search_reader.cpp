@@ -39,10 +39,9 @@ json search(SearchEngine& engine, const std::string& name, const std::string& pa
 enum class Ids { wanted, unwanted };
 
 json search_for_metadata(json query, Ids ids) {
-  json search = {
-      {"query", std::move(query)}, {"size", page_documents},
-      {"_source", false},          {"version", true},
-      {"track_total_hits", false}, {"docvalue_fields", {own("key"), own("digest"), own("version"), own("deleted")}}};
+  json search = {{"query", std::move(query)}, {"size", page_documents},
+                 {"_source", false},          {"version", true},
+                 {"track_total_hits", false}, {"docvalue_fields", {own("mark"), own("deleted")}}};
   if (ids == Ids::unwanted) search["stored_fields"] = "_none_";
   return search;
 }
@@ -59,8 +58,8 @@ std::optional<std::vector<const SearchHit*>> found_by_key(const std::vector<Sear
                                                           std::span<const Document> documents) {
   std::unordered_map<std::string_view, const SearchHit*> by_key;
   for (const SearchHit& hit : hits) {
-    if (hit.key.empty()) return std::nullopt;
-    by_key.emplace(hit.key, &hit);
+    if (!hit.mark) return std::nullopt;
+    by_key.emplace(hit.mark->key, &hit);
   }
   std::vector<const SearchHit*> found;
   std::size_t count = 0;
@@ -112,9 +111,9 @@ FoundDocument compared(const SearchHit* hit, const Document& expected) {
   }
   found.version = hit->version;
   found.present = !hit->deleted;
-  found.foreign = !hit->own_version || hit->own_version != hit->version;
+  found.foreign = !hit->mark || hit->mark->version != hit->version;
   if (expected.content)
-    found.equal = found.present && !found.foreign && hit->digest == expected.digest;
+    found.equal = found.present && !found.foreign && hit->mark->digest == expected.digest;
   else
     found.equal = !found.present;
   found.stale = found.present && !found.foreign && !found.equal;
@@ -194,11 +193,9 @@ std::vector<SearchHit> read_hits(const json& answer) {
     const auto& sort = member(item, "sort");
     if (sort.is_array() && !sort.empty() && sort.front().is_number_integer()) hit.number = sort.front().get<int64_t>();
     const auto& fields = member(item, "fields");
-    hit.key = text_of(first_of(fields, "key"));
-    if (!json::accept(hit.key) || !hit.key.starts_with('{')) hit.key.clear();  // it is not ours
-    hit.digest = text_of(first_of(fields, "digest"));
-    hit.own_version = version_of(first_of(fields, "version"));
-    hit.deleted = first_of(fields, "deleted") == true;
+    auto mark = read_mark(text_of(first_of(fields, "mark")));
+    if (mark && json::accept(mark->key) && mark->key.starts_with('{')) hit.mark = std::move(mark);
+    hit.deleted = first_of(fields, "deleted").is_number_integer();
     hits.push_back(std::move(hit));
   }
   return hits;
@@ -251,7 +248,7 @@ HeldPage scan_index(SearchEngine& engine, const std::string& name, const std::st
   json query = search_for_metadata(live_between(part), Ids::unwanted);
   query["sort"] = by_number("asc");
   auto hits = read_hits(search(engine, name, of_shard(position.shard), query));
-  for (SearchHit& hit : hits) page.documents.push_back({std::move(hit.key), "", "", ""});
+  for (SearchHit& hit : hits) page.documents.push_back({hit.mark ? std::move(hit.mark->key) : "", "", "", ""});
   if (hits.size() == page_documents) part.until = hits.back().number.value_or(part.until);
   page.part = part.to_text();
   // Numbers of documents that were written again are gone.
@@ -284,7 +281,8 @@ std::vector<HeldDocument> extra_of_index(SearchEngine& engine, const std::string
   std::vector<HeldDocument> extra;
   for (SearchHit& hit :
        read_hits(search(engine, name, of_shard(part.shard), search_for_metadata(std::move(query), Ids::wanted))))
-    if (hit.key.empty() || asked.contains(hit.key)) extra.push_back({std::move(hit.key), std::move(hit.id), "", ""});
+    if (!hit.mark || asked.contains(hit.mark->key))
+      extra.push_back({hit.mark ? std::move(hit.mark->key) : "", std::move(hit.id), "", ""});
   return extra;
 }
 

@@ -10,17 +10,17 @@
 
 #include "sidecar/index/index.hpp"
 #include "sidecar/index/search_engine.hpp"
+#include "sidecar/index/search_mark.hpp"
 
 namespace anabranch {
 
 // What a search found of a document, by doc values and the engine's own record.
 struct SearchHit {
-  std::string id;                           // empty where it was not asked for
-  std::optional<IndexVersion> version;      // the engine's
-  std::optional<int64_t> number;            // _seq_no: what the hits were sorted by; nullopt where they were not
-  std::string key, digest;                  // ours; empty where it has none
-  std::optional<IndexVersion> own_version;  // the one we wrote
-  bool deleted = false;                     // a tombstone
+  std::string id;                       // empty where it was not asked for
+  std::optional<IndexVersion> version;  // the engine's
+  std::optional<int64_t> number;        // _seq_no: what the hits were sorted by; nullopt where they were not
+  std::optional<SearchMark> mark;       // ours, with a key that one of our documents may have
+  bool deleted = false;                 // a tombstone
 };
 
 // The hits of a search's answer, which may be anything; what is no hit is left out.
@@ -30,7 +30,7 @@ std::vector<SearchHit> read_hits(const nlohmann::json& answer);
 // the first of scan is seen.
 //
 // The engine keeps _id beside _source: whoever asks for the one reads the other. So documents are known by their key,
-// which has a column of its own, and the _id is asked for where that does not tell.
+// which stands in a column, the mark, and the _id is asked for where that does not tell.
 //
 // A scan goes through one shard after the other in the order of _seq_no, the number that each write there gets, up to
 // the highest that there was when it came to the shard. No context at the engine has to be kept alive for it, and it

@@ -12,7 +12,6 @@ namespace {
 using nlohmann::json;
 
 const std::string deleted_field = fmt::format("{}.deleted", own_field);
-const std::string version_field = fmt::format("{}.version", own_field);
 
 }  // namespace
 
@@ -29,13 +28,11 @@ std::optional<IndexVersion> TombstonePurge::due(Clock::time_point now) {
 }
 
 json tombstones_before(IndexVersion version) {
-  const json term = {{"term", {{deleted_field, true}}}};
-  const json range = {{"range", {{version_field, {{"lt", version}}}}}};
-  return {{"bool", {{"filter", json::array({term, range})}}}};
+  return {{"range", {{deleted_field, {{"lt", version}}}}}};
 }
 
 json no_tombstones() {
-  return {{"bool", {{"must_not", {{"term", {{deleted_field, true}}}}}}}};
+  return {{"bool", {{"must_not", {{"exists", {{"field", deleted_field}}}}}}}};
 }
 
 }  // namespace anabranch

@@ -69,7 +69,7 @@ def test_an_index_that_others_touch(rig, make_opensearch):
 
     # What somebody else has written as if it were ours, with keys that no document can have.
     for number, key in enumerate(('{"user_id": "no number"}', "no key")):
-        assert engine.request("PUT", f"/{index}/_doc/alien{number}", {"anabranch": {"key": key, "version": 1, "digest": "x"}})[0] == 201
+        assert engine.request("PUT", f"/{index}/_doc/alien{number}", {"anabranch": {"mark": searches.mark(1, "x", key)}})[0] == 201
     run = verify(rig, "activity", "index", repair=True)
     assert run["differing"] == run["repaired"] == 2 and run["left_over"] == 0, (run, differences(rig, run["run"]))
     # Readers' name, taken away or put back without its filter.

@@ -1,7 +1,9 @@
 """Indexes in a search engine over the social network, and what they have to hold: by PostgreSQL, from the tables; by what a search finds, not
 by what can be fetched."""
 
+import base64
 import json
+import struct
 
 from rig import social
 from rig.indexes import create_index, search_section, use_engines
@@ -25,17 +27,22 @@ def create_all(rig, engine, **more):
 
 def found(engine, alias):
     """{_id: its fields} of all documents that a search through the alias finds, without what anabranch keeps for itself."""
-    documents, after = {}, None
+    documents = {}
+    status, answer = engine.request("POST", f"/{alias}/_search?scroll=1m", {"size": 5000})
     while True:
-        body = {"size": 5000, "sort": [{"anabranch.key": "asc"}], **({"search_after": after} if after else {})}
-        status, answer = engine.request("POST", f"/{alias}/_search", body)
         assert status == 200, answer
-        hits = answer["hits"]["hits"]
+        hits, scroll = answer["hits"]["hits"], answer["_scroll_id"]
         if not hits:
+            engine.request("DELETE", "/_search/scroll", {"scroll_id": scroll})
             return documents
         for hit in hits:
             documents[hit["_id"]] = {name: value for name, value in hit["_source"].items() if name != "anabranch"}
-        after = hits[-1]["sort"]
+        status, answer = engine.request("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": scroll})
+
+
+def mark(version, digest, key):
+    """What anabranch writes beside a document, sidecar/index/search_mark.hpp."""
+    return base64.b64encode(struct.pack(">QB", version, len(digest)) + digest.encode() + key.encode()).decode()
 
 
 def expect_equal(rig, engine, *names):

@@ -69,8 +69,7 @@ TEST(Mapping, OnlyColumnsAndOurOwnFieldMayAppear) {
   EXPECT_EQ(mapping["_meta"], json::parse(R"({"anabranch":{"owner":"7/shop","generation":3,"format":1}})"));
   EXPECT_EQ(mapping["properties"].size(), 2U);
   EXPECT_EQ(mapping["properties"]["anabranch"], json::parse(R"({"dynamic":"strict","properties":{
-      "key":{"type":"keyword","index":false},"digest":{"type":"keyword","index":false},"version":{"type":"long"},
-      "deleted":{"type":"boolean"}}})"));
+      "mark":{"type":"binary","doc_values":true},"deleted":{"type":"long"}}})"));
   EXPECT_THAT(refusal_of([] {
                 mapping_of(definition_of({{"anabranch", "text"}}));
               }),

@@ -17,23 +17,23 @@ const std::string refreshed = HttpStub::answer(200, R"({"_shards":{"failed":0}})
 
 TEST(SearchReader, ReadsWhatAHitHas) {
   const auto hits = read_hits(json::parse(R"({"hits":{"hits":[
-      {"_id":"1","_version":6755399441056744,"sort":[7],"fields":{"anabranch.key":["{\"id\": 1}"],
-       "anabranch.digest":["d"],"anabranch.version":[6755399441056743]}},
-      {"_id":"2","_version":3,"fields":{"anabranch.deleted":[true],"anabranch.key":["k"]}},
+      {"_id":"1","_version":6755399441056744,"sort":[7],"fields":{"anabranch.mark":["AQIDBAUGBwgCZDF7ImlkIjogMX0"]}},
+      {"_id":"2","_version":3,"fields":{"anabranch.deleted":[3],"anabranch.mark":["AAAAAAAAAAcAaw=="]}},
       {"_id":"3"}]}})"));
   ASSERT_EQ(hits.size(), 3U);
   EXPECT_EQ(hits[0].id, "1");
   EXPECT_EQ(hits[0].version, 6755399441056744U) << "to the last digit";
-  EXPECT_EQ(hits[0].own_version, 6755399441056743U);
   EXPECT_EQ(hits[0].number, 7);
-  EXPECT_EQ(hits[0].key, R"({"id": 1})");
-  EXPECT_EQ(hits[0].digest, "d");
+  ASSERT_TRUE(hits[0].mark);
+  EXPECT_EQ(hits[0].mark->version, 0x0102030405060708U);
+  EXPECT_EQ(hits[0].mark->key, R"({"id": 1})");
+  EXPECT_EQ(hits[0].mark->digest, "d1");
   EXPECT_FALSE(hits[0].deleted);
   EXPECT_TRUE(hits[1].deleted);
   EXPECT_EQ(hits[1].number, std::nullopt);
+  EXPECT_FALSE(hits[1].mark) << "no document of ours has such a key";
   EXPECT_EQ(hits[2].version, std::nullopt);
-  EXPECT_EQ(hits[2].own_version, std::nullopt);
-  EXPECT_EQ(hits[2].key, "");
+  EXPECT_FALSE(hits[2].mark || hits[2].deleted);
 }
 
 TEST(SearchReader, SurvivesWhatIsNoHit) {
@@ -41,25 +41,24 @@ TEST(SearchReader, SurvivesWhatIsNoHit) {
        {"null", "[]", "{}", R"({"hits":[]})", R"({"hits":{"hits":{}}})", R"({"hits":{"hits":[1,"_id",[]]}})"})
     EXPECT_TRUE(read_hits(json::parse(answer)).empty()) << answer;
   const auto hits = read_hits(json::parse(R"({"hits":{"hits":[{"_id":"1","_version":-1,"sort":["x"],"fields":{
-      "anabranch.key":[5],"anabranch.digest":"d","anabranch.version":[1.5],"anabranch.deleted":["true"]}},
+      "anabranch.mark":[5],"anabranch.deleted":["true"]}},
       {"_id":"2","sort":[],"fields":[]},{},{"_id":5}]}})"));
   ASSERT_EQ(hits.size(), 4U);
   EXPECT_EQ(hits[2].id + hits[3].id, "") << "nobody asked for it";
   for (const SearchHit& hit : hits) {
     EXPECT_EQ(hit.version, std::nullopt);
     EXPECT_EQ(hit.number, std::nullopt);
-    EXPECT_EQ(hit.own_version, std::nullopt);
-    EXPECT_EQ(hit.key + hit.digest, "");
-    EXPECT_FALSE(hit.deleted);
+    EXPECT_FALSE(hit.mark || hit.deleted);
   }
 }
 
 // Another has written it: as large as it likes.
 TEST(SearchReader, ShowsABoundedPartOfADocument) {
   const std::string large = fmt::format(R"({{"t":"{}"}})", std::string(1'000'000, 'x'));
-  HttpStub stub({test::opensearch_root, refreshed,
-                 HttpStub::answer(200, R"({"hits":{"hits":[{"_version":2,"fields":{"anabranch.key":["{}"]}}]}})"),
-                 HttpStub::answer(200, large)});
+  HttpStub stub(
+      {test::opensearch_root, refreshed,
+       HttpStub::answer(200, R"({"hits":{"hits":[{"_version":2,"fields":{"anabranch.mark":["AAAAAAAAAAEAe30"]}}]}})"),
+       HttpStub::answer(200, large)});
   const Stop stop;
   SearchEngine engine(test::settings_for(stub), stop);
   engine.connect();
