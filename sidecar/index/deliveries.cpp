@@ -19,12 +19,13 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
-constexpr milliseconds look_interval = 1s;     // for indexes
-constexpr milliseconds ask_interval = 50ms;    // for a request to look
-constexpr milliseconds engine_interval = 2s;   // between looks at an engine with nothing to do
-constexpr milliseconds live_interval = 100ms;  // between looks whether the copy is live
-constexpr milliseconds idle_interval = 500ms;  // a turn is taken that often, whatever has been heard
-constexpr milliseconds trim_interval = 1s;     // between removals of pending keys that were delivered
+constexpr milliseconds look_interval = 1s;           // for indexes
+constexpr milliseconds ask_interval = 50ms;          // for a request to look
+constexpr milliseconds engine_interval = 2s;         // between looks at an engine with nothing to do
+constexpr milliseconds live_interval = 100ms;        // between looks whether the copy is live
+constexpr milliseconds idle_interval = 500ms;        // a turn is taken that often, whatever has been heard
+constexpr milliseconds trim_interval = 1s;           // between removals of pending keys that were delivered
+constexpr milliseconds trim_others_interval = 1min;  // the same, of indexes that nobody delivers
 constexpr milliseconds retry_delay_min = 100ms, retry_delay_max = 5s;
 constexpr milliseconds refused_delay = 10s;   // where somebody has to do something first
 constexpr milliseconds tell_interval = 1min;  // between lines in the log about the same problem
@@ -215,9 +216,16 @@ void Deliveries::run() {
   std::optional<Connection> connection;
   while (!stop_.requested()) {
     try {
-      if (!connection) connection.emplace(delivery_options(settings_, "anabranch indexes", stop_));
+      if (!connection) {
+        ConnectOptions options = delivery_options(settings_, "anabranch indexes", stop_);
+        // Whoever locks what belongs to one index must not keep all others waiting.
+        options.settings.emplace_back("lock_timeout", "5000");
+        connection.emplace(options);
+      }
+      // In this order: what is seen as dropped has no worker any more that might make it anew.
+      auto dropped = dropped_indexes(*connection);
       look(*connection);
-      look_for_dropped(*connection);
+      begin_removal(std::move(dropped));
       backoff.succeeded();
       for (milliseconds waited{}; waited < look_interval && !asked_.exchange(false); waited += ask_interval)
         if (stop_.wait(ask_interval)) return;
@@ -250,6 +258,8 @@ void Deliveries::look(Connection& connection) {
     return same == found.end() || entry.second->ended();
   });
   std::set<std::string> without_worker;
+  const bool is_trim_due = Clock::now() >= trimmed_others_ + trim_others_interval;
+  if (is_trim_due) trimmed_others_ = Clock::now();
   for (const IndexCopy& copy : found) {
     if (workers_.contains(copy.oid)) continue;
     const auto section = settings_.indexes.find(copy.engine);
@@ -260,7 +270,7 @@ void Deliveries::look(Connection& connection) {
     }
     without_worker.insert(copy.as_read);
     if (noted_.contains(copy.as_read)) {
-      trim(connection, copy, 0);
+      if (is_trim_due) trim(connection, copy, 0);
     } else if (section == settings_.indexes.end()) {
       note_problem(connection, copy, "the settings file of the sidecar has no section [index." + copy.engine + "]",
                    "write it, and start the sidecar anew");
@@ -272,14 +282,11 @@ void Deliveries::look(Connection& connection) {
   noted_ = std::move(without_worker);
 }
 
-// What was dropped in the database is removed from its engine, when that answers; by a thread of its own, as that may
-// take long.
-void Deliveries::look_for_dropped(Connection& connection) {
-  if (removing_) return;
-  if (removal_.joinable()) removal_.join();
+// Those whose engine the settings file names.
+std::vector<Deliveries::Dropped> Deliveries::dropped_indexes(Connection& connection) const {
   const Result rows =
       connection.exec("SELECT owner, name, engine, options FROM anabranch.dropped_indexes()", Parameters());
-  std::vector<std::pair<IndexSettings, IndexDefinition>> dropped;
+  std::vector<Dropped> dropped;
   for (std::size_t row = 0; row < rows.rows(); ++row) {
     const auto section = settings_.indexes.find(std::string(rows.text(row, 2)));
     if (section == settings_.indexes.end()) continue;
@@ -287,19 +294,32 @@ void Deliveries::look_for_dropped(Connection& connection) {
     definition.owner = rows.text(row, 0);
     definition.name = rows.text(row, 1);
     definition.options = nlohmann::json::parse(rows.text(row, 3));
-    dropped.emplace_back(section->second, std::move(definition));
+    dropped.push_back({section->second, std::move(definition)});
   }
-  if (dropped.empty()) return;
+  return dropped;
+}
+
+// What was dropped in the database is removed from its engine, when that answers; by a thread of its own, as that may
+// take long.
+void Deliveries::begin_removal(std::vector<Dropped> dropped) {
+  if (removing_ || dropped.empty()) return;
+  if (removal_.joinable()) removal_.join();
   removing_ = true;
-  removal_ = start_thread("dropped", [this, dropped = std::move(dropped)] {
-    try {
-      for (const auto& [settings, definition] : dropped) remove(settings, definition);
-    } catch (const Interrupted&) {
-    } catch (const std::exception& error) {
-      log_warning("the dropped indexes could not be removed", {{"error", error.what()}});
-    }
+  try {
+    removal_ = start_thread("dropped", [this, dropped = std::move(dropped)] {
+      try {
+        for (const auto& [settings, definition] : dropped) remove(settings, definition);
+      } catch (const Interrupted&) {
+      } catch (const std::exception& error) {
+        log_warning("the dropped indexes could not be removed", {{"error", error.what()}});
+        stop_.wait(retry_delay_max);
+      }
+      removing_ = false;
+    });
+  } catch (...) {
     removing_ = false;
-  });
+    throw;
+  }
 }
 
 void Deliveries::remove(const IndexSettings& settings, const IndexDefinition& definition) {

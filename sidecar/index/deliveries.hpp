@@ -40,7 +40,12 @@ class Deliveries {
 
   void run();
   void look(Connection& connection);
-  void look_for_dropped(Connection& connection);
+  struct Dropped {
+    IndexSettings settings;
+    IndexDefinition definition;
+  };
+  std::vector<Dropped> dropped_indexes(Connection& connection) const;
+  void begin_removal(std::vector<Dropped> dropped);
   void remove(const IndexSettings& settings, const IndexDefinition& definition);
   // Removes the pending keys that were delivered, behind those up to `trimmed_to`; returns up to where. What waits must
   // not grow without bound, whether anybody delivers it or not.
@@ -55,7 +60,8 @@ class Deliveries {
   std::map<uint32_t, std::unique_ptr<Worker>> workers_;  // by copy; by the looking thread alone, as is the next
   std::set<std::string> noted_;                          // indexes that nobody delivers, as read
   std::set<std::string> not_removed_;                    // dropped ones whose engine would not, by owner; by removal_
-  std::atomic<bool> removing_{false};                    // removal_ is at work
+  std::chrono::steady_clock::time_point trimmed_others_{};
+  std::atomic<bool> removing_{false};  // removal_ is at work
   std::mutex mutex_;
   std::condition_variable changed_;
   uint64_t applied_ = 0;  // guarded by mutex_

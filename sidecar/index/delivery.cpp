@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 constexpr int rows_least = 1, rows_first = 1'000, rows_most = 10'000;  // read at a time
 constexpr int64_t bytes_wanted = Turn::bytes_max / 4;                  // so that few readings are too large
 constexpr milliseconds turn_time_max = 1s;                             // as long a snapshot is held
-// While nobody can read the index yet: at the end of each turn the engine has nothing to do for a while.
+// Before it has been complete for the first time: at the end of each turn the engine has nothing to do for a while.
 constexpr milliseconds first_fill_turn_time_max = 3s;
 constexpr milliseconds position_interval = 20ms;  // between records of a position alone
 constexpr int first_part = 4;  // of what is read at a time a turn begins with so little that the engine soon has work
@@ -265,7 +265,7 @@ bool Delivery::sweep(Turn& turn, Sending& sending, Delivered& delivered) {
     if (!swept_all_) behind = batch.last_key();
     swept += static_cast<int64_t>(batch.rows());
     sending.send(std::move(batch), false);
-    if (turn.age() > (state.filled == 0 ? first_fill_turn_time_max : turn_time_max)) break;
+    if (turn.age() > (!state.delivered ? first_fill_turn_time_max : turn_time_max)) break;
   }
   delivered.swept_to = behind.value_or("{}");
   delivered.swept = swept;

@@ -22,7 +22,8 @@ struct Meaning {
 };
 
 constexpr std::string_view permissions =
-    "ACL SETUSER ... +@connection +info +hscan +hmget +fcall +function|list +function|load, what the functions call "
+    "ACL SETUSER ... +@connection +info +hscan +hmget +fcall +function|list +function|load +@transaction, what the "
+    "functions call "
     "(docs/indexes.md lists it), and ~anabranch:* and the patterns of the documents' keys";
 
 constexpr std::array meanings = {
@@ -67,6 +68,9 @@ std::string line_of(std::string_view answer) {
 }  // namespace
 
 IndexError redis_error(std::string_view answer, const std::string& where) {
+  // Of a transaction that was not carried out when it was to be: what follows is the reason.
+  constexpr std::string_view discarded = "EXECABORT Transaction discarded because of: ";
+  if (answer.starts_with(discarded)) answer.remove_prefix(discarded.size());
   const auto* const found = std::find_if(meanings.begin(), meanings.end(),
                                          [&](const Meaning& known) { return answer.starts_with(known.beginning); });
   const auto& meaning = found == meanings.end() ? unknown : *found;

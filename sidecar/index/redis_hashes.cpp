@@ -12,14 +12,20 @@ namespace {
 
 constexpr std::size_t queued_bytes = std::string_view("+QUEUED\r\n").size();  // no error is shorter
 
+bool is_number(const redisReply& reply, std::size_t number) {
+  return reply.type == REDIS_REPLY_INTEGER && static_cast<std::size_t>(reply.integer) == number;
+}
+
 }  // namespace
 
 // A transaction, and what it is of.
 struct RedisHashes::Batch {
   std::vector<std::size_t> places, fields;  // of each document
   bool with_lengths = false;
-  RedisCommands commands;
-  RedisArguments entries;  // of HSET
+  RedisArguments targets{"EXISTS"};
+  RedisCommands sets;      // HSET of each, and HLEN with lengths
+  RedisArguments entries;  // HSET of all
+  std::size_t queued = 0;  // commands between MULTI and EXEC
 };
 
 std::vector<std::size_t> RedisHashes::set(RedisConnection& redis, std::span<const Document> documents,
@@ -50,7 +56,6 @@ RedisHashes::Batch RedisHashes::make_batch(std::span<const Document> documents, 
                                            std::size_t& next, std::vector<std::size_t>& left) const {
   Batch batch;
   batch.with_lengths = ask_lengths_;
-  batch.commands.add({"MULTI"});
   batch.entries = {"HSET", index_.documents};
   RedisArguments command;
   for (std::size_t bytes = 0; next < documents.size() && batch.places.size() < redis_batch_documents_max; ++next) {
@@ -66,8 +71,9 @@ RedisHashes::Batch RedisHashes::make_batch(std::span<const Document> documents, 
       left.push_back(next);
       continue;
     }
-    batch.commands.add(command);
-    if (batch.with_lengths) batch.commands.add({"HLEN", document.target});
+    batch.sets.add(command);
+    if (batch.with_lengths) batch.sets.add({"HLEN", document.target});
+    batch.targets.add(document.target);
     batch.entries.add(document.target);
     batch.entries.add(entry_of(document, version));
     batch.places.push_back(next);
@@ -91,18 +97,21 @@ bool RedisHashes::may_set(RedisConnection& redis, std::string_view version) {
 }
 
 void RedisHashes::put(RedisConnection& redis, Batch& batch, std::string_view version) const {
-  batch.commands.add(batch.entries);
-  if (!reached_) batch.commands.add({"HSET", index_.checkpoint, "version", version});
-  batch.commands.add({"EXEC"});
-  redis.put(batch.commands);
+  redis.put({"MULTI"});
+  if (!batch.with_lengths) redis.put(batch.targets);
+  redis.put(batch.sets);
+  redis.put(batch.entries);
+  if (!reached_) redis.put({"HSET", index_.checkpoint, "version", version});
+  redis.put({"EXEC"});
+  batch.queued = batch.sets.count() + 1 + (batch.with_lengths ? 0 : 1) + (reached_ ? 0 : 1);
 }
 
 // Takes the answers to put().
 void RedisHashes::take(RedisConnection& redis, const Batch& batch, std::vector<std::size_t>& left) {
   // Woken for the answers to every few commands, this thread would take turns with Redis on one processor.
-  redis.await((batch.commands.count() - 1) * queued_bytes);
+  redis.await(batch.queued * queued_bytes);
   std::string refusal;  // the first: EXEC says only that there was one
-  for (std::size_t i = 1; i < batch.commands.count(); ++i) {
+  for (std::size_t i = 0; i < 1 + batch.queued; ++i) {
     const auto queued = redis.receive();
     if (queued->type == REDIS_REPLY_ERROR && refusal.empty()) refusal = text_of(*queued);
   }
@@ -113,17 +122,17 @@ void RedisHashes::take(RedisConnection& redis, const Batch& batch, std::vector<s
     left.insert(left.end(), batch.places.begin(), batch.places.end());
     return;
   }
-  const std::size_t apart = batch.with_lengths ? 2 : 1;
-  ask_lengths_ = false;
-  for (std::size_t i = 0; i < batch.places.size(); ++i) {
-    const auto is_count = [&](const redisReply& reply) {
-      return reply.type == REDIS_REPLY_INTEGER && static_cast<std::size_t>(reply.integer) == batch.fields[i];
-    };
-    const bool is_new = is_count(*done->element[i * apart]);
-    if (!is_new) ask_lengths_ = true;
-    if (!is_new && !(batch.with_lengths && is_count(*done->element[i * apart + 1]))) left.push_back(batch.places[i]);
+  if (batch.with_lengths) {
+    ask_lengths_ = false;
+    for (std::size_t i = 0; i < batch.places.size(); ++i) {
+      if (!is_number(*done->element[2 * i], batch.fields[i])) ask_lengths_ = true;
+      if (!is_number(*done->element[2 * i + 1], batch.fields[i])) left.push_back(batch.places[i]);
+    }
+  } else {
+    ask_lengths_ = !is_number(*done->element[0], 0);
+    if (ask_lengths_) left.insert(left.end(), batch.places.begin(), batch.places.end());
   }
-  for (std::size_t i = batch.places.size() * apart; i < done->elements; ++i)
+  for (std::size_t i = batch.sets.count() + (batch.with_lengths ? 0 : 1); i < done->elements; ++i)
     if (done->element[i]->type == REDIS_REPLY_ERROR) throw redis_error(text_of(*done->element[i]), redis.where());
 }
 

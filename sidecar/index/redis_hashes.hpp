@@ -2,7 +2,8 @@
 //
 //   1. WATCH the checkpoint, and read it: it must be as the index was opened, and no document may have a later version.
 //   2. MULTI; HSET each hash, all entries among the index's documents, and the version reached; EXEC. Redis carries
-//      out all of it or, when somebody has touched the checkpoint since step 1, nothing.
+//      out all of it or, when somebody has touched the checkpoint since step 1, nothing. Where hashes have been there
+//      it is asked after each how long it is, otherwise before all whether any is there.
 //   3. What was not done, and a hash that may hold more than its document's fields, is left to the function "write",
 //      which says why it fails and removes what is too much.
 //
@@ -46,7 +47,7 @@ class RedisHashes {
   const Index index_;
   const std::size_t bytes_max_;
   bool reached_ = false;     // the checkpoint has the version already
-  bool ask_lengths_ = true;  // the hashes may be there already: what HSET has added does not tell what they hold
+  bool ask_lengths_ = true;  // hashes of the batch before were there already
 };
 
 }  // namespace anabranch

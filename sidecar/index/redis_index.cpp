@@ -97,9 +97,13 @@ class RedisIndex : public ExternalIndex {
       }
       identity_ = state.identity;
       // One before may have had a ttl, which the function "write" ends.
-      if (shape_ == RedisShape::hash && ttl_.empty() && definition_.generation == first_generation)
+      if (shape_ == RedisShape::hash && ttl_.empty() && definition_.generation == first_generation) {
+        // Who may not begin a transaction would write without one.
+        redis.ask({"MULTI"});
+        redis.ask({"EXEC"});
         hashes_.emplace(RedisHashes::Index{documents_, checkpoint_, identity_, token_, generation_},
                         settings_.bulk_bytes_max);
+      }
       return OpenedIndex{.identity = state.identity,
                          .version = redis_version_in(state.version, generation_).value_or(0),
                          .is_new = state.is_new};

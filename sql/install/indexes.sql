@@ -84,13 +84,15 @@ CREATE TABLE anabranch.dropped_index (
   owner   uuid PRIMARY KEY,
   name    text NOT NULL,
   engine  text NOT NULL,
-  options jsonb NOT NULL
+  options jsonb NOT NULL,
+  form    text NOT NULL
 );
 COMMENT ON TABLE anabranch.dropped_index IS 'indexes that were dropped here and are still to be removed from their engines';
 COMMENT ON COLUMN anabranch.dropped_index.owner IS 'as external_index had it';
 COMMENT ON COLUMN anabranch.dropped_index.name IS 'what it is called there';
 COMMENT ON COLUMN anabranch.dropped_index.engine IS 'the section of the sidecar''s file';
 COMMENT ON COLUMN anabranch.dropped_index.options IS 'as external_index had them';
+COMMENT ON COLUMN anabranch.dropped_index.form IS 'how its keys in Redis look, as target_form says it: no other index may write there yet';
 
 -- In the order in which transactions commit, for one index: whoever changes its state table holds a lock of the copy until then.
 CREATE SEQUENCE anabranch.change_number;
@@ -214,6 +216,7 @@ CREATE FUNCTION anabranch.forget_index(copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   gone  anabranch.external_index;
+  form  text := anabranch.target_form($1);
   state regclass := (SELECT d.state FROM anabranch.definition AS d WHERE d.copy = $1);
 BEGIN
   SELECT * INTO gone FROM anabranch.external_index AS x WHERE x.copy = $1;
@@ -231,8 +234,8 @@ BEGIN
   END IF;
   DELETE FROM anabranch.external_index AS x WHERE x.copy = $1;
   -- Also of what was hardly begun something may be at the engine, but for what was restored and never bound.
-  INSERT INTO anabranch.dropped_index (owner, name, engine, options)
-  SELECT gone.owner, gone.name, gone.engine, gone.options FROM anabranch.index_progress AS p WHERE p.copy = $1;
+  INSERT INTO anabranch.dropped_index (owner, name, engine, options, form)
+  SELECT gone.owner, gone.name, gone.engine, gone.options, form FROM anabranch.index_progress AS p WHERE p.copy = $1;
   DELETE FROM anabranch.index_progress AS p WHERE p.copy = $1;
   DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1;
   IF EXISTS (SELECT FROM pg_class WHERE oid = gone.pending) THEN
@@ -402,12 +405,20 @@ CREATE FUNCTION anabranch.require_own_pattern(copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   other regclass;
+  gone  text;
 BEGIN
   SELECT x.copy INTO other FROM anabranch.external_index AS x JOIN anabranch.external_index AS own ON own.copy = $1 AND own.engine = x.engine AND own.copy <> x.copy
   WHERE (x.options ? 'key' OR own.options ? 'key') AND anabranch.target_form(x.copy) = anabranch.target_form($1) LIMIT 1;
   IF other IS NOT NULL THEN
     RAISE EXCEPTION 'index % has the same key pattern', other
       USING ERRCODE = 'duplicate_object', HINT = 'Each would write over the other''s keys, and remove them: begin the pattern with another word.';
+  END IF;
+  -- One of the same name is waited for at the engine.
+  SELECT d.name INTO gone FROM anabranch.dropped_index AS d JOIN anabranch.external_index AS own ON own.copy = $1 AND own.engine = d.engine AND own.name <> d.name
+  WHERE anabranch.target_form($1) = d.form LIMIT 1;
+  IF gone IS NOT NULL THEN
+    RAISE EXCEPTION 'keys of this pattern are still being removed, of the dropped index "%"', gone
+      USING ERRCODE = 'object_in_use', HINT = 'Wait until the sidecar has removed them: SELECT name FROM anabranch.dropped_index lists those that it has not.';
   END IF;
 END
 $$;
@@ -472,7 +483,7 @@ BEGIN
   PERFORM anabranch.check_index($1, known.engine, known.key, $2);
   -- What is kept at the engine about the documents lies where these say.
   IF known.options -> 'index' IS DISTINCT FROM $2 -> 'index' OR known.options -> 'slot' IS DISTINCT FROM $2 -> 'slot' THEN
-    RAISE EXCEPTION 'an index keeps its name and its slot' USING ERRCODE = 'invalid_parameter_value', HINT = 'Create another one beside it, and drop this one when nobody reads it.';
+    RAISE EXCEPTION 'an index keeps its name and its slot' USING ERRCODE = 'invalid_parameter_value', HINT = 'Create another one beside it, with keys of its own, and drop this one when nobody reads it.';
   END IF;
   UPDATE anabranch.external_index AS x SET options = $2, generation = x.generation + 1 WHERE x.copy = $1;
   PERFORM anabranch.require_own_pattern($1);

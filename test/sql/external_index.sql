@@ -1,6 +1,6 @@
 \set ECHO none
 \i test/fixture/start.sql
-SELECT plan(77);
+SELECT plan(79);
 CREATE ROLE operator IN ROLE anabranch_operator;
 CREATE ROLE stranger;
 GRANT CREATE ON SCHEMA public TO operator;
@@ -166,5 +166,9 @@ SELECT throws_ok($$SELECT anabranch.alter_index('top', 'SELECT customer, id FROM
 UPDATE anabranch.index_progress SET identity = '1/x' WHERE copy = 'docs'::regclass;
 SELECT anabranch.drop_index('docs') IS NULL AS ignore \gset
 SELECT results_eq($$SELECT name, engine FROM anabranch.dropped_index$$, $$VALUES ('docs', 'engine')$$, 'what is dropped is still to be removed from its engine');
+SELECT is(refusal('SELECT customer, id FROM orders', '{customer,id}', '{"key": "docs:{customer}:{id}"}'), 'keys of this pattern are still being removed, of the dropped index "docs"',
+  'and until then no other index has such keys');
+SELECT isnt(anabranch.create_index('docs', 'engine', 'SELECT customer, id FROM orders', '{customer,id}', '{"key": "docs:{customer}:{id}"}'), NULL,
+  'but one of its name, which waits for that at the engine');
 SELECT * FROM finish();
 ROLLBACK;

@@ -62,11 +62,13 @@ TEST_F(DatabaseRedisHashes, HoldNothingBesides) {
   write(*index, numbered(3, "1"), 1);
   // The batch before was all new, so of this one nobody asks how long the hashes are; of the next one somebody does.
   for (const IndexVersion version : {2U, 3U}) {
-    ask({"HSET", "h1", "y", "somebody else's"});
+    ask({"HSET", "h0", "x", "1", "y", "somebody else's"});
+    ask({"DEL", "h1"});
+    ask({"HSET", "h1", "y", "somebody else's, and nothing of ours"});
     ask({"SET", "h2", "somebody else's"});
     EXPECT_THAT(reasons(write(*index, numbered(3, "2"), version)),
                 ElementsAre("2: the key holds a value of another type"));
-    EXPECT_THAT(list({"HGETALL", "h1"}), ElementsAre("x", "2"));
+    for (const char* key : {"h0", "h1"}) EXPECT_THAT(list({"HGETALL", key}), ElementsAre("x", "2"));
     EXPECT_EQ(text({"GET", "h2"}), "somebody else's");
     EXPECT_THAT(held(*index), ElementsAre(R"({"id": 1} h0 )", R"({"id": 1} h1 )")) << "what was refused is not ours";
   }
@@ -87,6 +89,13 @@ TEST_F(DatabaseRedisHashes, AreRefusedWhereTheIndexIsNotTheOneThatWasOpened) {
   ask({"FLUSHALL"});
   EXPECT_THAT(failure([&] { write(*index, numbered(2, "1"), 1); }), HasSubstr("not the one that was opened"));
   EXPECT_EQ(number({"DBSIZE"}), 0);
+}
+
+TEST_F(DatabaseRedisHashes, AreNotSetByWhoMayBeginNoTransaction) {
+  ask({"ACL", "SETUSER", "default", "-multi"});
+  const auto failed = failure([&] { opened({{"shape", "hash"}}); });
+  ask({"ACL", "SETUSER", "default", "+multi"});
+  EXPECT_THAT(failed, AllOf(HasSubstr("refused: "), HasSubstr("'multi'"), HasSubstr("+@transaction")));
 }
 
 TEST_F(DatabaseRedisHashes, AreNotSetInPartWhereMemoryIsShort) {
