@@ -82,6 +82,11 @@ struct FoundDocument {
   std::string actual;  // as far as it can be shown: JSON of bounded length (shown.hpp), or empty
 };
 
+// Whether a document of ours may have that key: what an engine holds, others may have written.
+inline bool may_be_key(std::string_view text) {
+  return text.starts_with('{') && nlohmann::json::accept(text);
+}
+
 // A document that the index holds, whatever the copy says.
 struct HeldDocument {
   std::string key;  // empty where nobody knows it: it is not ours

@@ -41,11 +41,6 @@ std::string random_identity() {
   throw IndexError(Kind::refused, problem, remedy);
 }
 
-// Others may have written anything in its place.
-bool is_key(std::string_view text) {
-  return text.starts_with('{') && nlohmann::json::accept(text);
-}
-
 // Empty where it is not set.
 std::string text_option(const nlohmann::json& options, const char* name) {
   const auto found = options.find(name);
@@ -380,7 +375,7 @@ class RedisIndex : public ExternalIndex {
     const auto& entries = *reply->element[1];
     for (std::size_t i = 0; i + 1 < entries.elements; i += 2) {
       const auto entry = parse_redis_entry(text_of(*entries.element[i + 1]));
-      if (!entry || !entry->is_live || !is_key(entry->key)) continue;
+      if (!entry || !entry->is_live || !may_be_key(entry->key)) continue;
       if (auto held = held_document(shape, text_of(*entries.element[i]), entry->key))
         page.documents.push_back(std::move(*held));
     }

@@ -194,7 +194,7 @@ std::vector<SearchHit> read_hits(const json& answer) {
     if (sort.is_array() && !sort.empty() && sort.front().is_number_integer()) hit.number = sort.front().get<int64_t>();
     const auto& fields = member(item, "fields");
     auto mark = read_mark(text_of(first_of(fields, "mark")));
-    if (mark && json::accept(mark->key) && mark->key.starts_with('{')) hit.mark = std::move(mark);
+    if (mark && may_be_key(mark->key)) hit.mark = std::move(mark);
     hit.deleted = first_of(fields, "deleted").is_number_integer();
     hits.push_back(std::move(hit));
   }

@@ -1,19 +1,18 @@
 // A server on loopback that answers each request with the next of the answers it was given.
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cctype>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "test/unit/loopback.hpp"
 
 namespace anabranch::test {
 
@@ -21,15 +20,7 @@ class HttpStub {
  public:
   // Whole answers, as made by answer(). Requests beyond them wait in vain.
   explicit HttpStub(std::vector<std::string> answers) : answers_(std::move(answers)) {
-    listener_ = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener_, 8) != 0 ||
-        getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-      throw std::runtime_error("no port to listen on");
-    port_ = ntohs(address.sin_port);
+    listener_ = listen_on_loopback(port_);
     thread_ = std::thread([this] { serve(); });
   }
 
@@ -92,7 +83,7 @@ class HttpStub {
   std::vector<int> held_;
   std::mutex mutex_;
   int listener_ = -1;
-  uint16_t port_ = 0;
+  int port_ = 0;
   std::thread thread_;
 };
 

@@ -13,6 +13,7 @@
 
 #include "sidecar/index/index.hpp"
 #include "test/unit/index/redis_server.hpp"
+#include "test/unit/loopback.hpp"
 
 namespace anabranch {
 namespace {
@@ -28,15 +29,7 @@ using ::testing::Not;
 class Peer {
  public:
   explicit Peer(std::string words = {}) {
-    listener_ = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener_, 8) != 0 ||
-        getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-      throw std::runtime_error("no port to listen on");
-    port_ = ntohs(address.sin_port);
+    listener_ = test::listen_on_loopback(port_);
     thread_ = std::thread([this, words = std::move(words)] {
       client_ = accept(listener_, nullptr, nullptr);
       if (client_ < 0) return;

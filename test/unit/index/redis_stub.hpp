@@ -1,29 +1,20 @@
 // A Redis server on loopback that says what a test has it say to its first command.
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
+
+#include "test/unit/loopback.hpp"
 
 namespace anabranch::test {
 
 class RedisStub {
  public:
-  explicit RedisStub(std::string answer) : answer_(std::move(answer)), listener_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener_, 8) != 0 ||
-        getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-      throw std::runtime_error("no port to listen on");
-    port_ = ntohs(address.sin_port);
+  explicit RedisStub(std::string answer) : answer_(std::move(answer)), listener_(listen_on_loopback(port_)) {
     thread_ = std::thread([this] { serve(); });
   }
   ~RedisStub() {
@@ -53,8 +44,8 @@ class RedisStub {
   }
 
   const std::string answer_;
-  const int listener_;
   int port_ = 0;
+  const int listener_;
   std::thread thread_;
 };
 
