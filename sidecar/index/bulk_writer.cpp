@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <optional>
 #include <random>
 #include <unordered_map>
 #include <utility>
@@ -24,7 +25,8 @@ using Fate = BulkItemResult::Fate;
 constexpr int attempts_max = 5;
 constexpr milliseconds delay_min = 300ms;
 constexpr milliseconds delay_max = 5s;
-constexpr std::size_t item_bytes = 200;  // what an item takes beyond its content, roughly
+constexpr milliseconds look_interval = 10ms;  // for further documents, while fewer requests are in flight than may be
+constexpr std::size_t item_bytes = 200;       // what an item takes beyond its content, roughly
 
 // So that several writers do not come back at the same time.
 milliseconds with_jitter(milliseconds delay) {
@@ -33,20 +35,42 @@ milliseconds with_jitter(milliseconds delay) {
       std::uniform_int_distribution<milliseconds::rep>(delay.count() / 2, delay.count() * 3 / 2)(random));
 }
 
+class OneBatch : public DocumentStream {
+ public:
+  explicit OneBatch(std::span<const Document> documents) : documents_(documents) {}
+
+  std::vector<RefusedDocument> refused() { return std::move(refused_); }
+  std::optional<std::span<const Document>> next(bool) override { return std::exchange(documents_, std::nullopt); }
+  void finish(std::vector<RefusedDocument> refused) override { refused_ = std::move(refused); }
+
+ private:
+  std::optional<std::span<const Document>> documents_;
+  std::vector<RefusedDocument> refused_;
+};
+
 }  // namespace
 
-// One call of write(). Requests that are in flight when it ends early are given up: the engine may still carry them
+// One call of write_all(). Requests that are in flight when it ends early are given up: the engine may still carry them
 // out, which their versions make harmless.
 class BulkWriter::Call {
  public:
-  Call(BulkWriter& writer, std::span<const Document> documents, IndexVersion version)
-      : writer_(writer), engine_(writer.engine_), flow_(writer.flow_), documents_(documents), version_(version) {}
+  Call(BulkWriter& writer, DocumentStream& stream, IndexVersion version)
+      : writer_(writer), engine_(writer.engine_), flow_(writer.flow_), stream_(stream), version_(version) {}
   ~Call() { engine_.client().cancel(); }
 
-  std::vector<RefusedDocument> run();
+  void run();
 
  private:
-  using Places = std::vector<std::size_t>;
+  struct Batch {
+    std::span<const Document> documents;
+    std::size_t left = 0;  // neither acknowledged nor refused
+    std::vector<RefusedDocument> refused;
+  };
+  struct Place {
+    Batch* batch;
+    std::size_t number;
+  };
+  using Places = std::vector<Place>;
   struct Request {
     Places places;
     std::size_t bytes = 0;
@@ -54,6 +78,9 @@ class BulkWriter::Call {
   };
 
   bool may_send() const;
+  bool is_any_left();
+  void add(std::span<const Document> documents);
+  void finish_batches();
   std::size_t request_bytes() const;
   void send();
   milliseconds time_to_wait() const;
@@ -63,55 +90,88 @@ class BulkWriter::Call {
   void too_large(const Request& request);
   void put_off(const Places& places, bool progress, const std::string& reason);
   void again(const Places& places) { queue_.insert(queue_.begin(), places.begin(), places.end()); }
+  static void refuse(const Place& place, std::string reason);
 
   BulkWriter& writer_;
   SearchEngine& engine_;
   BulkFlow& flow_;
-  const std::span<const Document> documents_;
+  DocumentStream& stream_;
   const IndexVersion version_;
-  std::size_t bytes_ = 0;  // of all documents, roughly
-  std::deque<std::size_t> queue_;
+  std::deque<Batch> batches_;    // not finished yet
+  std::size_t batch_bytes_ = 0;  // of the last one, roughly
+  std::deque<Place> queue_;
   std::unordered_map<std::size_t, Request> in_flight_;  // by tag
   std::size_t next_tag_ = 0;
   std::size_t silent_nodes_ = 0;  // in a row
   Backoff backoff_{delay_min, delay_max};
   Clock::time_point not_before_{};
-  std::vector<RefusedDocument> refused_;
 };
 
-std::vector<RefusedDocument> BulkWriter::Call::run() {
-  for (std::size_t place = 0; place < documents_.size(); ++place) {
-    bytes_ += item_bytes + documents_[place].content.value_or("").size();
-    if (const auto size = documents_[place].id.size(); size > id_bytes_max)
-      refused_.push_back({place, fmt::format("its _id has {} bytes; engines take {}", size, id_bytes_max)});
-    else
-      queue_.push_back(place);
-  }
-  while (!queue_.empty() || !in_flight_.empty()) {
-    while (may_send()) send();
-    if (in_flight_.empty()) {
-      if (engine_.stop().wait(time_to_wait())) throw Interrupted();
-    } else if (auto outcome = engine_.client().wait(time_to_wait())) {
-      ended(std::move(*outcome));
+void BulkWriter::Call::run() {
+  for (;;) {
+    while (may_send() && is_any_left()) send();
+    if (!in_flight_.empty()) {
+      if (auto outcome = engine_.client().wait(time_to_wait())) ended(std::move(*outcome));
+      finish_batches();
+    } else if (queue_.empty()) {
+      return;
+    } else if (engine_.stop().wait(time_to_wait())) {
+      throw Interrupted();
     }
   }
-  std::sort(refused_.begin(), refused_.end(), [](const auto& a, const auto& b) { return a.place < b.place; });
-  return std::move(refused_);
 }
 
 bool BulkWriter::Call::may_send() const {
-  return !queue_.empty() && std::cmp_less(in_flight_.size(), flow_.in_flight()) && Clock::now() >= not_before_;
+  return std::cmp_less(in_flight_.size(), flow_.in_flight()) && Clock::now() >= not_before_;
+}
+
+// Whether anything waits to be sent. With nothing in flight that is waited for.
+bool BulkWriter::Call::is_any_left() {
+  while (queue_.empty()) {
+    finish_batches();
+    const auto documents = stream_.next(in_flight_.empty());
+    if (!documents) return false;
+    add(*documents);
+  }
+  return true;
+}
+
+void BulkWriter::Call::add(std::span<const Document> documents) {
+  Batch& batch = batches_.emplace_back(Batch{documents, documents.size(), {}});
+  batch_bytes_ = 0;
+  for (std::size_t number = 0; number < documents.size(); ++number) {
+    batch_bytes_ += item_bytes + documents[number].content.value_or("").size();
+    if (const auto size = documents[number].id.size(); size > id_bytes_max)
+      refuse({&batch, number}, fmt::format("its _id has {} bytes; engines take {}", size, id_bytes_max));
+    else
+      queue_.push_back({&batch, number});
+  }
+}
+
+void BulkWriter::Call::finish_batches() {
+  for (; !batches_.empty() && batches_.front().left == 0; batches_.pop_front()) {
+    auto& refused = batches_.front().refused;
+    std::sort(refused.begin(), refused.end(), [](const auto& a, const auto& b) { return a.place < b.place; });
+    stream_.finish(std::move(refused));
+  }
+}
+
+void BulkWriter::Call::refuse(const Place& place, std::string reason) {
+  place.batch->refused.push_back({place.number, std::move(reason)});
+  --place.batch->left;
 }
 
 // Until there may be more to send, or for an answer.
 milliseconds BulkWriter::Call::time_to_wait() const {
   const auto left = std::chrono::ceil<milliseconds>(not_before_ - Clock::now());
-  return !queue_.empty() && left > 0ms ? left : engine_.settings().request_timeout;
+  if (left > 0ms) return left;
+  return queue_.empty() && std::cmp_less(in_flight_.size(), flow_.in_flight()) ? look_interval
+                                                                               : engine_.settings().request_timeout;
 }
 
 // What would fit into fewer requests than may be in flight is spread over all of them, unless those would be small.
 std::size_t BulkWriter::Call::request_bytes() const {
-  const auto share = bytes_ / static_cast<std::size_t>(flow_.in_flight());
+  const auto share = batch_bytes_ / static_cast<std::size_t>(flow_.in_flight());
   return std::min(flow_.bytes(), std::max(share, BulkFlow::bytes_floor));
 }
 
@@ -121,12 +181,13 @@ void BulkWriter::Call::send() {
   std::string body;
   while (!queue_.empty()) {
     const std::size_t before = body.size();
-    append_bulk_item(body, documents_[queue_.front()], version_);
+    const Place& place = queue_.front();
+    append_bulk_item(body, place.batch->documents[place.number], version_);
     if (before > 0 && body.size() > bytes_max) {
       body.resize(before);
       break;
     }
-    request.places.push_back(queue_.front());
+    request.places.push_back(place);
     queue_.pop_front();
   }
   request.bytes = body.size();
@@ -170,9 +231,10 @@ void BulkWriter::Call::taken_apart(const Request& request, const std::vector<Bul
     const BulkItemResult& result = results[i];
     switch (result.fate) {
       case Fate::done:
+        --request.places[i].batch->left;
         break;
       case Fate::refused:
-        refused_.push_back({request.places[i], result.reason});
+        refuse(request.places[i], result.reason);
         break;
       case Fate::retry:
         later.push_back(request.places[i]);
@@ -196,7 +258,7 @@ void BulkWriter::Call::taken_apart(const Request& request, const std::vector<Bul
 
 void BulkWriter::Call::too_large(const Request& request) {
   if (request.places.size() == 1) {
-    refused_.push_back({request.places.front(), fmt::format("the engine takes no request of {} bytes", request.bytes)});
+    refuse(request.places.front(), fmt::format("the engine takes no request of {} bytes", request.bytes));
     return;
   }
   flow_.too_large(request.bytes);
@@ -222,7 +284,13 @@ BulkWriter::BulkWriter(SearchEngine& engine, const std::string& alias)
       flow_(engine.settings().bulk_bytes_max, engine.settings().in_flight_max) {}
 
 std::vector<RefusedDocument> BulkWriter::write(std::span<const Document> documents, IndexVersion version) {
-  return Call(*this, documents, version).run();
+  OneBatch batch(documents);
+  write_all(batch, version);
+  return batch.refused();
+}
+
+void BulkWriter::write_all(DocumentStream& stream, IndexVersion version) {
+  Call(*this, stream, version).run();
 }
 
 }  // namespace anabranch

@@ -21,6 +21,7 @@ class BulkWriter {
   // As ExternalIndex::write(). Whatever an engine puts off is sent again, alone, less at once, for about ten seconds:
   // then IndexError (busy).
   std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version);
+  void write_all(DocumentStream& stream, IndexVersion version);
 
  private:
   class Call;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sidecar/failpoint.hpp"
+#include "sidecar/index/document_sender.hpp"
 #include "sidecar/logging.hpp"
 
 namespace anabranch {
@@ -42,63 +43,6 @@ IndexVersion version_at(const DeliveryState& state) {
   return std::max(place, state.version.value_or(0) + 1);
 }
 
-// Batches on their way to the engine, one at a time, while the next is being read.
-struct Delivery::Sending {
-  Sending(Delivery& delivery, IndexVersion new_version) : of(delivery), version(new_version) {}
-  // The batch points into results of the session: it has to arrive before anything else happens.
-  ~Sending() {
-    if (under_way.valid()) under_way.wait();
-  }
-
-  void send(DocumentBatch next, bool to_former) {
-    finish();
-    documents += static_cast<int64_t>(next.documents().size());
-    parked.insert(parked.end(), next.parked().begin(), next.parked().end());
-    if (keep_taken) taken.insert(taken.end(), next.keyless().begin(), next.keyless().end());
-    batch.emplace(std::move(next));
-    if (batch->documents().empty()) return;
-    under_way = std::async(std::launch::async, [this, to_former] {
-      std::vector<RefusedDocument> by_former;
-      if (to_former && of.former_) by_former = of.former_->write(batch->documents(), version);
-      auto refused = of.index_->write(batch->documents(), version);
-      // What both refuse is a matter of the document, not of the generation.
-      former_refuses =
-          former_refuses || std::any_of(by_former.begin(), by_former.end(), [&](const RefusedDocument& one) {
-            return batch->documents()[one.place].content &&
-                   std::none_of(refused.begin(), refused.end(),
-                                [&](const RefusedDocument& other) { return other.place == one.place; });
-          });
-      return refused;
-    });
-  }
-
-  // When this returns everything has been acknowledged or refused.
-  void finish() {
-    if (!under_way.valid()) return;
-    std::vector<bool> refused(batch->documents().size());
-    for (RefusedDocument& document : under_way.get()) {
-      const Document& what = batch->documents()[document.place];
-      if (!what.content) continue;  // what cannot be there need not be removed
-      refused[document.place] = true;
-      parked.push_back(
-          {std::string(what.key), static_cast<int64_t>(what.content.value_or("").size()), std::move(document.reason)});
-    }
-    if (!keep_taken) return;
-    for (std::size_t place = 0; place < refused.size(); ++place)
-      if (!refused[place]) taken.emplace_back(batch->documents()[place].key);
-  }
-
-  Delivery& of;
-  const IndexVersion version;
-  bool keep_taken = false;
-  bool former_refuses = false;  // written by a thread, read when it has ended
-  int64_t documents = 0;
-  std::vector<ParkedDocument> parked;
-  std::vector<std::string> taken;
-  std::optional<DocumentBatch> batch;
-  std::future<std::vector<RefusedDocument>> under_way;
-};
-
 Delivery::Delivery(Connection& connection, const IndexSettings& settings, IndexCopy copy, uint64_t token,
                    const Stop& stop)
     : connection_(connection),
@@ -124,8 +68,12 @@ Delivery::Outcome Delivery::take_turn() {
     if (!turn.state() || turn.state()->generation != copy_.definition.generation) return Outcome::changed;
     const DeliveryState& state = *turn.state();
     if (state.token != token_) throw PgError(fenced, "another sidecar has taken over");
-    if (!state.live) return Outcome::waiting;
-    lost = open(state);
+    // What an engine says to a new index is told while its copy is still being filled.
+    if (state.live || state.filled == 0) lost = open(state);
+    if (!state.live && lost.empty()) {
+      if (std::exchange(record_anyway_, false)) turn.record(token_, {});
+      return Outcome::waiting;
+    }
     if (state.watched && lost.empty()) return deliver(turn) ? Outcome::done : Outcome::more;
   } catch (const PgError& error) {
     if (error.sqlstate() != too_large || rows_max_ == rows_least) throw;
@@ -151,6 +99,7 @@ Delivery::Outcome Delivery::take_turn() {
 std::string Delivery::open(const DeliveryState& state) {
   if (opened_) return {};
   opened_ = index_->open(token_);
+  if (opened_->is_new) empty_identity_ = opened_->identity;
   failpoint("index_opened");
   if (!state.identity || !state.identity->starts_with(generation_prefix(copy_))) return {};
   if (*state.identity != generation_prefix(copy_) + opened_->identity)
@@ -174,17 +123,16 @@ bool Delivery::deliver(Turn& turn) {
     former_ = make_index(settings_, std::move(former), stop_);
     former_->open(token_);
   }
-  Sending sending(*this, version_at(state));
-  sending.keep_taken = state.refused;
+  DocumentSender sender(*index_, former_.get(), version_at(state), state.refused);
   Delivered delivered;
-  bool complete = send_pending(turn, sending, delivered);
+  bool complete = send_pending(turn, sender, delivered);
   bool filled = false;
-  if (filling) filled = sweep(turn, sending, delivered);
-  sending.finish();
+  if (filling) filled = sweep(turn, sender, delivered);
+  sender.finish();
   failpoint("index_written");
   if (filled) {
     // An index without documents has a version, too: of the generation before, none would count.
-    if (sending.documents == 0) index_->write({}, sending.version);
+    if (sender.sent().documents == 0) index_->write({}, sender.version());
     index_->make_visible();
     index_->publish();
     opened_->is_published = true;
@@ -194,10 +142,10 @@ bool Delivery::deliver(Turn& turn) {
     failpoint("index_published");
   }
 
-  if (sending.documents > 0 && index_->visible_within() > 0ms) unseen_ = true;
-  if (unseen_ && (filled || Clock::now() >= refresh_due(!complete))) refresh(filling && !filled);
+  unseen_ = !filled && (unseen_ || (sender.sent().documents > 0 && index_->visible_within() > 0ms));
+  if (unseen_ && Clock::now() >= refresh_due(!complete)) refresh(filling);
   // The fields of another query have no place in the generation before.
-  delivered.frozen = sending.former_refuses && !filled;
+  delivered.frozen = sender.sent().former_refuses && !filled;
   const bool frozen = (state.frozen || delivered.frozen) && !filled;
   if (complete && !unseen_ && (state.filled > 0 || filled) && !frozen) {
     delivered.lsn = state.lsn;
@@ -205,14 +153,14 @@ bool Delivery::deliver(Turn& turn) {
   }
   const std::string identity = generation_prefix(copy_) + opened_->identity;
   moved_ = delivered.lsn && (!state.delivered || *state.delivered < *delivered.lsn);
-  const bool news = sending.documents > 0 || delivered.number || delivered.filled || state.identity != identity ||
-                    !sending.parked.empty() || delivered.swept_to || record_anyway_;
+  const bool news = sender.sent().documents > 0 || delivered.number || delivered.filled || state.identity != identity ||
+                    !sender.sent().parked.empty() || delivered.swept_to || record_anyway_;
   if (news || (moved_ && Clock::now() >= recorded_ + position_interval)) {
-    if (sending.documents > 0 || filled) delivered.version = sending.version;
+    if (sender.sent().documents > 0 || filled) delivered.version = sender.version();
     if (state.identity != identity) delivered.identity = identity;
-    delivered.documents = sending.documents;
-    delivered.parked = std::move(sending.parked);
-    delivered.taken = std::move(sending.taken);
+    delivered.documents = sender.sent().documents;
+    delivered.parked = std::move(sender.sent().parked);
+    delivered.taken = std::move(sender.sent().taken);
     turn.record(token_, delivered);
     recorded_ = Clock::now();
     moved_ = record_anyway_ = false;
@@ -222,7 +170,7 @@ bool Delivery::deliver(Turn& turn) {
 }
 
 // Whether nothing is left.
-bool Delivery::send_pending(Turn& turn, Sending& sending, Delivered& delivered) {
+bool Delivery::send_pending(Turn& turn, DocumentSender& sender, Delivered& delivered) {
   const DeliveryState& state = *turn.state();
   int64_t number = state.number;
   Turn::Range range{state.upto, state.pending};
@@ -232,7 +180,7 @@ bool Delivery::send_pending(Turn& turn, Sending& sending, Delivered& delivered) 
     DocumentBatch batch = turn.changed(number, range.upto);
     adapt(batch);
     keyless = keyless || !batch.keyless().empty();
-    sending.send(std::move(batch), true);
+    sender.send(std::move(batch), true);
     number = range.upto;
     if (range.count < pending_max) break;
     if (turn.age() > turn_time_max) break;
@@ -241,21 +189,21 @@ bool Delivery::send_pending(Turn& turn, Sending& sending, Delivered& delivered) 
   }
   if (number != state.number) delivered.number = number;
   if (keyless) {
-    sending.finish();
+    sender.finish();
     const DocumentBatch found = turn.keyless(keyless_max);
-    sending.parked.insert(sending.parked.end(), found.parked().begin(), found.parked().end());
+    sender.sent().parked.insert(sender.sent().parked.end(), found.parked().begin(), found.parked().end());
   }
   return range.count < pending_max;
 }
 
 // Whether the generation is complete.
-bool Delivery::sweep(Turn& turn, Sending& sending, Delivered& delivered) {
+bool Delivery::sweep(Turn& turn, DocumentSender& sender, Delivered& delivered) {
   const DeliveryState& state = *turn.state();
   std::optional<std::string> behind = state.swept_to;
   int64_t swept = state.swept;
   if (!behind) {
     swept_all_ = false;
-    none_extra_ = std::exchange(opened_->is_new, false);
+    none_extra_ = std::exchange(empty_identity_, "") == opened_->identity;
     extra_after_.clear();
   }
   for (int rows_max = first_rows(); !swept_all_; rows_max = rows_max_) {
@@ -264,29 +212,29 @@ bool Delivery::sweep(Turn& turn, Sending& sending, Delivered& delivered) {
     swept_all_ = batch.rows() == 0;
     if (!swept_all_) behind = batch.last_key();
     swept += static_cast<int64_t>(batch.rows());
-    sending.send(std::move(batch), false);
+    sender.send(std::move(batch), false);
     if (turn.age() > (!state.delivered ? first_fill_turn_time_max : turn_time_max)) break;
   }
   delivered.swept_to = behind.value_or("{}");
   delivered.swept = swept;
   if (!swept_all_) return false;
-  sending.finish();
-  if (!none_extra_ && !remove_extra(turn, sending)) return false;
+  sender.finish();
+  if (!none_extra_ && !remove_extra(turn, sender)) return false;
   const DocumentBatch keyless = turn.keyless(keyless_max);
-  sending.parked.insert(sending.parked.end(), keyless.parked().begin(), keyless.parked().end());
+  sender.sent().parked.insert(sender.sent().parked.end(), keyless.parked().begin(), keyless.parked().end());
   return true;
 }
 
 // Removes what the index has and the copy has not: left over from a time when nobody took note. Whether the whole index
 // has been looked through.
-bool Delivery::remove_extra(Turn& turn, Sending& sending) {
+bool Delivery::remove_extra(Turn& turn, DocumentSender& sender) {
   while (true) {
     const HeldPage page = index_->scan(extra_after_);
     const DocumentBatch expected = turn.keyed(keys_of(page), Turn::Contents::empty);
     const std::vector<HeldDocument> extra = index_->extra(page, expected.documents());
     if (!extra.empty()) {
-      index_->write(as_gone(extra), sending.version);
-      sending.documents += static_cast<int64_t>(extra.size());
+      index_->write(as_gone(extra), sender.version());
+      sender.sent().documents += static_cast<int64_t>(extra.size());
     }
     extra_after_ = page.next;
     if (page.next.empty()) return true;

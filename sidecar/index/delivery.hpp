@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +9,8 @@
 #include "sidecar/index/turn.hpp"
 
 namespace anabranch {
+
+class DocumentSender;
 
 // Method, of a turn:
 //   1. Nobody else has one. The copy is seen at its position P; P makes the version of all documents that are sent.
@@ -50,13 +51,11 @@ class Delivery {
   ExternalIndex& index() { return *index_; }
 
  private:
-  struct Sending;
-
   std::string open(const DeliveryState& state);
   bool deliver(Turn& turn);
-  bool send_pending(Turn& turn, Sending& sending, Delivered& delivered);
-  bool sweep(Turn& turn, Sending& sending, Delivered& delivered);
-  bool remove_extra(Turn& turn, Sending& sending);
+  bool send_pending(Turn& turn, DocumentSender& sender, Delivered& delivered);
+  bool sweep(Turn& turn, DocumentSender& sender, Delivered& delivered);
+  bool remove_extra(Turn& turn, DocumentSender& sender);
   std::chrono::steady_clock::time_point refresh_due(bool more) const;
   void refresh(bool filling);
   int first_rows() const;
@@ -70,6 +69,7 @@ class Delivery {
   std::unique_ptr<ExternalIndex> index_;
   std::unique_ptr<ExternalIndex> former_;  // the generation that readers find while the next is filled
   std::optional<OpenedIndex> opened_;
+  std::string empty_identity_;  // of an index that was made here, and holds nothing yet
   int rows_max_;
   bool swept_all_ = false;   // every document has been sent; now for those that are too many
   bool none_extra_ = false;  // of them there are none: the index was empty when that began

@@ -117,6 +117,17 @@ class IndexError : public std::runtime_error {
   std::string remedy_;
 };
 
+// Batches of documents on their way to an index. Called by the thread that writes them.
+class DocumentStream {
+ public:
+  virtual ~DocumentStream() = default;
+  // The next batch, its documents, each of another key, valid until it has been finished. nullopt: none is ready yet;
+  // with `wait`: there will be none.
+  virtual std::optional<std::span<const Document>> next(bool wait) = 0;
+  // Every document of the first batch that was not finished before has been acknowledged, or is among `refused`.
+  virtual void finish(std::vector<RefusedDocument> refused) = 0;
+};
+
 // One generation of an index at its engine. Not for two threads at a time. Every call that speaks to the engine ends
 // with its answer or throws IndexError, and Interrupted when the Stop it was made with is requested.
 class ExternalIndex {
@@ -131,6 +142,9 @@ class ExternalIndex {
   // Writes documents, each of another key, in requests of at most IndexSettings::bulk_bytes_max; returns when all have
   // been acknowledged or refused. A document whose newer version is there is left as it is.
   virtual std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version) = 0;
+  // The same, batch after batch, until the stream ends; an engine that takes several requests at once is not kept
+  // waiting between them.
+  virtual void write_all(DocumentStream& stream, IndexVersion version);
 
   // Whatever was written is found by readers when this returns.
   virtual void make_visible() = 0;

@@ -39,6 +39,7 @@ class SearchIndex : public ExternalIndex {
 
   OpenedIndex open(uint64_t token) override;
   std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version) override;
+  void write_all(DocumentStream& stream, IndexVersion version) override;
   void make_visible() override;
   std::chrono::milliseconds visible_within() const override { return engine_.settings().refresh_interval; }
   std::vector<FoundDocument> inspect(std::span<const Document> expected) override {
@@ -175,6 +176,11 @@ std::vector<RefusedDocument> SearchIndex::write(std::span<const Document> docume
   auto refused = writer_->write(documents, version);
   purge_.written(version, TombstonePurge::Clock::now());
   return refused;
+}
+
+void SearchIndex::write_all(DocumentStream& stream, IndexVersion version) {
+  writer_->write_all(stream, version);
+  purge_.written(version, TombstonePurge::Clock::now());
 }
 
 void SearchIndex::make_visible() {

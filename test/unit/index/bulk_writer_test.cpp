@@ -55,6 +55,29 @@ std::size_t body_bytes(const std::string& request) {
   return request.size() - request.find("\r\n\r\n") - 4;
 }
 
+// Hands out batches, and notes what happens to them.
+class Batches : public DocumentStream {
+ public:
+  explicit Batches(std::vector<std::span<const Document>> batches) : batches_(std::move(batches)) {}
+
+  std::optional<std::span<const Document>> next(bool) override {
+    if (handed_out_ == batches_.size()) return std::nullopt;
+    events.push_back(fmt::format("{} handed out", handed_out_));
+    return batches_[handed_out_++];
+  }
+  void finish(std::vector<RefusedDocument> refused) override {
+    std::string event = fmt::format("{} finished", finished_++);
+    for (const auto& one : refused) event += fmt::format(", {} refused", one.place);
+    events.push_back(event);
+  }
+
+  std::vector<std::string> events;
+
+ private:
+  std::vector<std::span<const Document>> batches_;
+  std::size_t handed_out_ = 0, finished_ = 0;
+};
+
 class BulkWriterTest : public ::testing::Test {
  protected:
   std::vector<RefusedDocument> write(const IndexSettings& settings, std::span<const Document> documents) {
@@ -127,6 +150,31 @@ TEST_F(BulkWriterTest, AllRequestsThatMayBeInFlightHaveWork) {
   settings.in_flight_max = 2;
   EXPECT_THAT(write(settings, Documents(4, 50'000)), IsEmpty());
   ASSERT_EQ(stub.requests().size(), 3U);
+}
+
+TEST_F(BulkWriterTest, TheNextBatchDoesNotWaitForTheOneBefore) {
+  HttpStub stub({opensearch_root, bulk_answer({200}), bulk_answer({200}), bulk_answer({200})});
+  auto settings = settings_for(stub);
+  settings.in_flight_max = 2;
+  SearchEngine engine(settings, stop_);
+  engine.connect();
+  const Documents document(1);
+  Batches batches({document, document, document});
+  BulkWriter(engine, "a").write_all(batches, 7);
+  EXPECT_THAT(batches.events,
+              ElementsAre("0 handed out", "1 handed out", "0 finished", "2 handed out", "1 finished", "2 finished"));
+}
+
+TEST_F(BulkWriterTest, BatchesFinishInOrderWithWhatWasRefusedOfEach) {
+  HttpStub stub({opensearch_root, bulk_answer({429, 400, 200}), bulk_answer({200}), bulk_answer({200, 400, 200})});
+  SearchEngine engine(settings_for(stub), stop_);
+  engine.connect();
+  const Documents documents(3), none(0);
+  Batches batches({documents, none, documents});
+  BulkWriter(engine, "a").write_all(batches, 7);
+  EXPECT_THAT(batches.events, ElementsAre("0 handed out", "0 finished, 1 refused", "1 handed out", "1 finished",
+                                          "2 handed out", "2 finished, 1 refused"));
+  EXPECT_THAT(ids_of(stub.requests()[2]), ElementsAre("0"));
 }
 
 TEST_F(BulkWriterTest, PatienceEnds) {
