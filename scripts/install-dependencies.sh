@@ -43,7 +43,7 @@ needed_packages() { # PURPOSE
   major=$(server_major)
   say make g++ cmake ninja-build pkg-config "postgresql-$major" "postgresql-server-dev-$major" libpq-dev librdkafka-dev \
     libprotobuf-dev protobuf-compiler libfmt-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libcurl4-openssl-dev \
-    libhiredis-dev
+    libhiredis-dev libsimdjson-dev
   case $1 in
     build) ;;
     demo) say python3 redis-tools curl ;;

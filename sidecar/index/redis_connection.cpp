@@ -81,12 +81,12 @@ RedisConnection::RedisConnection(RedisSessionOptions options, const Stop& stop)
 void RedisConnection::put(const RedisArguments& command) {
   append_number('*', command.count(), output_);
   output_.append(command.bytes());
-  send_what_is_much();
+  send_from(send_bytes_min);
 }
 
 void RedisConnection::put(const RedisCommands& commands) {
   output_.append(commands.bytes());
-  send_what_is_much();
+  send_from(send_bytes_min);
 }
 
 RedisReply RedisConnection::receive() {
@@ -168,8 +168,8 @@ std::string RedisConnection::password() const {
 }
 
 // A failure will be met by receive(), which has a caller to tell.
-void RedisConnection::send_what_is_much() {
-  while (output_.size() - sent_ >= send_bytes_min && send_some()) {
+void RedisConnection::send_from(std::size_t bytes) {
+  while (output_.size() - sent_ >= bytes && send_some()) {
   }
 }
 

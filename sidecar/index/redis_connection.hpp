@@ -69,6 +69,8 @@ class RedisConnection {
   // Connects, authenticates and selects the database. `stop` must outlive the object: once it is requested every wait
   // throws Interrupted.
   RedisConnection(RedisSessionOptions options, const Stop& stop);
+  // A further session, made as this one was.
+  std::unique_ptr<RedisConnection> another() const { return std::make_unique<RedisConnection>(options_, stop_); }
 
   // Of the server's version: 7 of "7.0.15".
   int version_major() const { return version_major_; }
@@ -76,9 +78,12 @@ class RedisConnection {
   // The server, for messages.
   std::string where() const { return options_.address.text(); }
 
-  // Takes a copy of what is to be sent. Some of it may be sent at once, never waiting for it.
+  // Takes a copy of what is to be sent. What is much is sent at once, as far as that goes without waiting; the rest when
+  // an answer is waited for.
   void put(const RedisArguments& command);
   void put(const RedisCommands& commands);
+  // Sends all that was put, as far as that goes without waiting.
+  void flush() { send_from(1); }
   // The answer to the first command that has none yet; an error is an answer too.
   RedisReply receive();
   // The same; throws what Redis refuses as redis_error() understands it.
@@ -98,7 +103,8 @@ class RedisConnection {
   void connect();
   void say_hello();
   std::string password() const;
-  void send_what_is_much();
+  // Sends while at least so many bytes wait to be, and the socket takes them.
+  void send_from(std::size_t bytes);
   // Both return whether there was anything to do without waiting.
   bool send_some();
   bool read_some();

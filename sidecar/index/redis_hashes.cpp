@@ -1,6 +1,7 @@
 #include "sidecar/index/redis_hashes.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "sidecar/index/redis_error.hpp"
@@ -28,25 +29,32 @@ struct RedisHashes::Batch {
   std::size_t queued = 0;  // commands between MULTI and EXEC
 };
 
-std::vector<std::size_t> RedisHashes::set(RedisConnection& redis, std::span<const Document> documents,
-                                          std::string_view version) {
+std::vector<std::size_t> RedisHashes::set(std::span<RedisConnection* const> sessions,
+                                          std::span<const Document> documents, std::string_view version) {
   std::vector<std::size_t> left;
+  std::deque<std::pair<RedisConnection&, Batch>> under_way;
+  const auto take_first = [&] {
+    take(under_way.front().first, under_way.front().second, left);
+    under_way.pop_front();
+  };
   std::size_t next = 0;
-  Batch batch = make_batch(documents, version, next, left);
-  if (!batch.places.empty()) look(redis);
-  while (!batch.places.empty()) {
-    if (!may_set(redis, version)) {
+  for (std::size_t turn = 0; next < documents.size(); ++turn) {
+    // The one that raises the version touches the checkpoint.
+    while (!under_way.empty() && (under_way.size() == sessions.size() || !reached_)) take_first();
+    RedisConnection& redis = *sessions[turn % sessions.size()];
+    look(redis);
+    Batch batch = make_batch(documents, version, next, left);
+    const bool may = may_set(redis, version);
+    if (batch.places.empty() || !may) {
       redis.ask({"UNWATCH"});
       left.insert(left.end(), batch.places.begin(), batch.places.end());
       for (; next < documents.size(); ++next) left.push_back(next);
       break;
     }
     put(redis, batch, version);
-    Batch following = make_batch(documents, version, next, left);
-    if (!following.places.empty()) look(redis);
-    take(redis, batch, left);
-    batch = std::move(following);
+    under_way.emplace_back(redis, std::move(batch));
   }
+  while (!under_way.empty()) take_first();
   std::sort(left.begin(), left.end());
   return left;
 }
@@ -85,6 +93,7 @@ RedisHashes::Batch RedisHashes::make_batch(std::span<const Document> documents, 
 void RedisHashes::look(RedisConnection& redis) const {
   redis.put({"WATCH", index_.checkpoint});
   redis.put({"HMGET", index_.checkpoint, "identity", "token", "generation", "version"});
+  redis.flush();
 }
 
 // Takes the answers to look().
@@ -103,6 +112,7 @@ void RedisHashes::put(RedisConnection& redis, Batch& batch, std::string_view ver
   redis.put(batch.entries);
   if (!reached_) redis.put({"HSET", index_.checkpoint, "version", version});
   redis.put({"EXEC"});
+  redis.flush();
   batch.queued = batch.sets.count() + 1 + (batch.with_lengths ? 0 : 1) + (reached_ ? 0 : 1);
 }
 

@@ -7,7 +7,8 @@
 //   3. What was not done, and a hash that may hold more than its document's fields, is left to the function "write",
 //      which says why it fails and removes what is too much.
 //
-// Step 1 of a batch is under way while the one before it is carried out.
+// Batches take turns at several sessions: Redis carries out one while the answers to the one before are read and the
+// next is made.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +33,10 @@ class RedisHashes {
   RedisHashes(Index index, std::size_t bytes_max) : index_(std::move(index)), bytes_max_(bytes_max) {}
 
   // Sets those of the documents that are to be there; `version` is as in the entries of redis_functions.hpp. Returns
-  // the places of those that are left to the function "write". Throws IndexError.
-  std::vector<std::size_t> set(RedisConnection& redis, std::span<const Document> documents, std::string_view version);
+  // the places of those that are left to the function "write". `sessions`: one or more with the same server; none may
+  // have anything under way. Throws IndexError; what is under way then is unknown.
+  std::vector<std::size_t> set(std::span<RedisConnection* const> sessions, std::span<const Document> documents,
+                               std::string_view version);
 
  private:
   struct Batch;

@@ -1,10 +1,12 @@
 #include "sidecar/index/redis_index.hpp"
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <functional>
 #include <numeric>
 #include <random>
+#include <span>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
@@ -110,7 +112,10 @@ class RedisIndex : public ExternalIndex {
     std::vector<std::size_t> places(documents.size());
     std::iota(places.begin(), places.end(), std::size_t{0});
     if (hashes_ && !documents.empty()) {
-      places = with_connection([&](RedisConnection& redis) { return hashes_->set(redis, documents, version_text); });
+      places = with_connection([&](RedisConnection& redis) {
+        const std::array sessions{&redis, documents.size() > redis_batch_documents_max ? &second(redis) : nullptr};
+        return hashes_->set(std::span(sessions).first(sessions[1] ? 2 : 1), documents, version_text);
+      });
       if (places.empty()) return {};
     }
     return call_write(documents, places, version_text);
@@ -204,13 +209,24 @@ class RedisIndex : public ExternalIndex {
     try {
       return work(*connection_);
     } catch (...) {
-      connection_.reset();
+      disconnect();
       throw;
     }
   }
 
-  void connect() {
+  // A further session with the same server.
+  RedisConnection& second(const RedisConnection& first) {
+    if (!second_) second_ = first.another();
+    return *second_;
+  }
+
+  void disconnect() {
     connection_.reset();
+    second_.reset();
+  }
+
+  void connect() {
+    disconnect();
     connection_ = connect_to_redis(settings_, stop_, [](RedisConnection& redis) {
       if (!has_redis_functions(redis)) redis.ask({"FUNCTION", "LOAD", "REPLACE", redis_functions});
     });
@@ -413,6 +429,7 @@ class RedisIndex : public ExternalIndex {
   const Stop& stop_;
   bool warned_ = false;
   std::unique_ptr<RedisConnection> connection_;
+  std::unique_ptr<RedisConnection> second_;  // where there was much to write
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "sidecar/index/hash_fields.hpp"
 #include "sidecar/index/redis_entry.hpp"
 #include "sidecar/index/shown.hpp"
 
@@ -26,44 +27,6 @@ std::optional<double> parse_score(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), score);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return score;
-}
-
-// Reads an object of strings, without making a tree of it: each name and value goes to `take`. For json::sax_parse.
-template <typename Take>
-class FieldReader {
- public:
-  explicit FieldReader(Take take) : take_(std::move(take)) {}
-  bool start_object(std::size_t) { return !std::exchange(inside_, true); }
-  bool key(std::string& name) {
-    name_.swap(name);
-    return true;
-  }
-  bool string(std::string& value) {
-    if (inside_) take_(name_, value);
-    return inside_;
-  }
-  bool end_object() { return true; }
-  bool null() { return false; }
-  bool boolean(bool) { return false; }
-  bool number_integer(json::number_integer_t) { return false; }
-  bool number_unsigned(json::number_unsigned_t) { return false; }
-  bool number_float(json::number_float_t, const std::string&) { return false; }
-  bool binary(json::binary_t&) { return false; }
-  bool start_array(std::size_t) { return false; }
-  bool end_array() { return false; }
-  bool parse_error(std::size_t, const std::string&, const json::exception&) { return false; }
-
- private:
-  const Take take_;
-  bool inside_ = false;
-  std::string name_;
-};
-
-// Whether it is an object of strings; otherwise some may have been taken.
-template <typename Take>
-bool read_fields(std::string_view content, Take take) {
-  FieldReader<Take> reader(std::move(take));
-  return json::sax_parse(content, &reader);
 }
 
 // As a string of MessagePack.
@@ -86,9 +49,9 @@ void compare_string(const Document& expected, const redisReply& value, FoundDocu
 
 void compare_hash(const Document& expected, const redisReply& value, FoundDocument& found) {
   std::map<std::string, std::string> wanted;
-  const bool is_wanted = expected.content && read_fields(*expected.content, [&](const auto& name, const auto& value) {
-                           wanted.emplace(name, value);
-                         });
+  const bool is_wanted =
+      expected.content &&
+      read_hash_fields(*expected.content, [&](const auto& name, const auto& value) { wanted.emplace(name, value); });
   // Redis keeps no hash without fields: this one is as it should be.
   if (!found.present && is_wanted && wanted.empty()) found.present = found.equal = true;
   if (value.type != REDIS_REPLY_ARRAY) return;
@@ -139,12 +102,12 @@ std::string entry_of(const Document& document, std::string_view version) {
 
 std::optional<std::size_t> add_fields(const Document& document, RedisArguments& arguments) {
   std::size_t count = 0;
-  const bool complete = read_fields(document.content.value_or(std::string_view()),
-                                    [&](const std::string& name, const std::string& value) {
-                                      arguments.add(name);
-                                      arguments.add(value);
-                                      ++count;
-                                    });
+  const bool complete = read_hash_fields(document.content.value_or(std::string_view()),
+                                         [&](std::string_view name, std::string_view value) {
+                                           arguments.add(name);
+                                           arguments.add(value);
+                                           ++count;
+                                         });
   if (document.target.empty() || !complete || count > fields_max) return std::nullopt;
   return count;
 }
@@ -157,7 +120,7 @@ std::optional<std::string> add_document(RedisShape shape, const Document& docume
   if (document.content && shape == RedisShape::hash) {
     packed.reserve(contents.size());
     std::size_t count = 0;
-    const bool complete = read_fields(contents, [&](const std::string& name, const std::string& value) {
+    const bool complete = read_hash_fields(contents, [&](std::string_view name, std::string_view value) {
       pack(name, packed);
       pack(value, packed);
       ++count;

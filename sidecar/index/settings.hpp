@@ -19,7 +19,7 @@ struct IndexSettings {
   std::string password_file;  // holds the password and no more; empty: none
   std::string ca_file;        // PEM; empty: the system's. https only
   std::size_t bulk_bytes_max = 5 << 20;
-  int in_flight_max = 2;                              // requests with documents at once
+  int in_flight_max = 3;                              // requests with documents at once
   std::chrono::milliseconds refresh_interval{1'000};  // of a search engine: that long what is written may stay unfound
   std::chrono::milliseconds request_timeout{60'000};
 
