@@ -204,19 +204,6 @@ void record_chunk(const Copy* copy, int ordinal, int number, const ChunkRead& re
     elog(ERROR, "could not record the progress of a fill");
 }
 
-// Waits for every transaction that may have written to the sources before they were published and commits after: its
-// rows are neither in the stream nor in a snapshot taken too early.
-void wait_for_writers(const Copy* copy) {
-  for (int i = 0; i < copy->source_count; i++) {
-    ListCell* cell;
-    foreach (cell, find_all_inheritors(copy->sources[i].relation, NoLock, nullptr)) {
-      LOCKTAG tag;
-      SET_LOCKTAG_RELATION(tag, MyDatabaseId, lfirst_oid(cell));
-      WaitForLockers(tag, ShareLock, false);
-    }
-  }
-}
-
 void replace_view(Oid copy, const char* query) {
   if (SPI_execute(psprintf("CREATE OR REPLACE VIEW %s AS %s", quoted_name(copy), query), false, 0) != SPI_OK_UTILITY)
     elog(ERROR, "could not replace the view of copy %u", copy);
@@ -315,7 +302,6 @@ Datum anabranch_fill_start(PG_FUNCTION_ARGS) {
   Copy* copy = load_copy(PG_GETARG_OID(0));
   // A source may have changed since the copy was defined, and before the log that this fill goes by begins.
   SPI_execute(psprintf("SELECT anabranch.require_fit(%1$u), anabranch.note_functions(%1$u)", copy->oid), false, 0);
-  wait_for_writers(copy);
   update_progress(
       copy,
       "UPDATE anabranch.progress SET state = 'filling', lsn = $2, fill_slot = $3, fill_rows = 0, "

@@ -33,6 +33,7 @@ constexpr std::array statements{
               "+ $4::float8 * interval '1 microsecond', $5::bigint, $6::bigint, $7::bigint)"},
     Statement{"set_copy_position", "SELECT anabranch.set_copy_position($1::oid, $2::pg_lsn)"},
     Statement{"set_aside", "SELECT anabranch.set_aside($1::oid, $2::text, $3::pg_lsn, $4::text, $5::text, $6::pg_lsn)"},
+    Statement{"wait_for_writers", "SELECT anabranch.wait_for_writers($1::oid)"},
     Statement{"fill_start", "SELECT anabranch.fill_start($1::oid, $2::text, $3::pg_lsn)"},
     Statement{"fill_chunk", "SELECT rows, done FROM anabranch.fill_chunk($1::oid, $2::int)"},
     Statement{"show", "SELECT anabranch.show($1::oid, $2::pg_lsn)"},
@@ -218,6 +219,10 @@ void Session::set_copy_position(uint32_t copy, Lsn lsn) {
 
 void Session::set_aside(const SetAside& aside) {
   connection_.exec_prepared("set_aside", aside_parameters(aside));
+}
+
+void Session::wait_for_writers(uint32_t relation) {
+  connection_.exec_prepared("wait_for_writers", Parameters().integer(relation));
 }
 
 void Session::fill_start(uint32_t copy, std::string_view slot, Lsn lsn) {

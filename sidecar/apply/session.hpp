@@ -106,6 +106,8 @@ class Session {
   void apply(uint32_t copy, bool filling, std::string_view delta);
   void set_copy_position(uint32_t copy, Lsn lsn);
   void set_aside(const SetAside& aside);
+  // In no transaction: those that are waited for may wait for what it holds.
+  void wait_for_writers(uint32_t relation);
   void fill_start(uint32_t copy, std::string_view slot, Lsn lsn);
   FilledChunk fill_chunk(uint32_t copy, std::size_t rows_max);
   void show(uint32_t copy, Lsn lsn);

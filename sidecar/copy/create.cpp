@@ -1,7 +1,8 @@
 // Method:
 //   1. A slot of its own: the main slot is copied, so that what happens from now on is kept for this copy, at its pace.
-//   2. fill_start() waits for transactions that wrote to the sources before they were published and empties the copy.
-//      The position is the one the main applier has reached: all that ended before is visible to every later snapshot.
+//   2. wait_for_writers() waits for transactions that wrote to the sources before they were published; fill_start()
+//      empties the copy. The position is the one the main applier has reached: all that ended before is visible to every
+//      later snapshot.
 //   3. By turns: fill_chunk() reads the next range of a source's key under a short snapshot S_c of its own, stored with
 //      the chunk, and adds it to the copy; then the stream goes on for about as long as the chunk took. A change from
 //      the stream counts when its row lies in a chunk that has been read and its transaction is not visible in that
@@ -162,6 +163,7 @@ void Creation::renew_slot() {
 void Creation::start_fill() {
   // What the main applier has applied it had seen, so all of it is in any snapshot from now on.
   const Lsn start = std::max(confirmed_of(session_.connection(), slot_), context_.desk.position());
+  for (const CopySource& source : copy_.sources) session_.wait_for_writers(source.relation);
   session_.begin();
   session_.begin_copy_batch(copy_.oid, context_.token);
   session_.fill_start(copy_.oid, slot_, start);

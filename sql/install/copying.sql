@@ -22,7 +22,7 @@ CREATE FUNCTION anabranch.fill_start(copy oid, slot text, lsn pg_catalog.pg_lsn)
 LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'anabranch_fill_start';
 COMMENT ON FUNCTION anabranch.fill_start(oid, text, pg_catalog.pg_lsn) IS
-  'begins to fill a copy from nothing, after waiting for transactions that wrote to its sources before they were published';
+  'begins to fill a copy from nothing; wait_for_writers goes before, for each of its sources';
 
 CREATE FUNCTION anabranch.fill_chunk(copy oid, max_rows int, OUT ordinal int, OUT rows bigint, OUT done boolean)
 LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
