@@ -205,6 +205,26 @@ def test_a_name_is_free_again(rig, make_redis):
     rig.wait_until(lambda: redis.command("DBSIZE") == "0", "all of it to be removed")
 
 
+def test_an_engine_is_tried_while_the_copy_is_filled(rig, make_redis):
+    """What it has to say against an index is told before the copy is there, and no longer when it has been put right."""
+    redis = make_redis()
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item VALUES (1, 'one')")
+    use_engines(rig, cache=redis_section(redis))
+    create_index(rig, "item_cache", "cache", "SELECT id, name FROM item", ["id"], shape="hash")
+    redis.command("ACL", "SETUSER", "default", "-multi")
+    with rig.session(autocommit=False) as writer:
+        writer.cursor().execute("INSERT INTO item VALUES (2, 'two')")  # a fill waits for it
+        rig.sidecar.start()
+        rig.wait_until(lambda: all(problem(rig, "item_cache")), lambda: f"a problem with its remedy\n{rig.sidecar.log_tail()}")
+        assert "'multi'" in problem(rig, "item_cache")[0] and rig.state("item_cache")[0] != "live"
+        redis.command("ACL", "SETUSER", "default", "+multi")
+        rig.wait_until(lambda: problem(rig, "item_cache") == (None, None), "no problem any more")
+        assert rig.state("item_cache")[0] != "live" and redis.command("EXISTS", "anabranch:item_cache:checkpoint") == "1"
+        writer.commit()
+    wait_complete(rig, "item_cache")
+    assert len(redis.contents()) == 2
+
+
 def test_an_empty_index_is_made_anew(rig, make_redis):
     """Without a document, too, it is known which generation the engine has, and nothing is taken for lost."""
     redis = make_redis()
