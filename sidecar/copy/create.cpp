@@ -1,8 +1,8 @@
 // Method:
 //   1. A slot of its own: the main slot is copied, so that what happens from now on is kept for this copy, at its pace.
 //   2. wait_for_writers() waits for transactions that wrote to the sources before they were published; fill_start()
-//      empties the copy. The position is the one the main applier has reached: all that ended before is visible to every
-//      later snapshot.
+//      empties the copy. The position is the one the main applier has reached: all that ended before is visible to
+//      every later snapshot.
 //   3. By turns: fill_chunk() reads the next range of a source's key under a short snapshot S_c of its own, stored with
 //      the chunk, and adds it to the copy; then the stream goes on for about as long as the chunk took. A change from
 //      the stream counts when its row lies in a chunk that has been read and its transaction is not visible in that

@@ -78,8 +78,8 @@ class RedisConnection {
   // The server, for messages.
   std::string where() const { return options_.address.text(); }
 
-  // Takes a copy of what is to be sent. What is much is sent at once, as far as that goes without waiting; the rest when
-  // an answer is waited for.
+  // Takes a copy of what is to be sent. What is much is sent at once, as far as that goes without waiting; the rest
+  // when an answer is waited for.
   void put(const RedisArguments& command);
   void put(const RedisCommands& commands);
   // Sends all that was put, as far as that goes without waiting.
