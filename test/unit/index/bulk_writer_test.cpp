@@ -60,8 +60,8 @@ class Batches : public DocumentStream {
  public:
   explicit Batches(std::vector<std::span<const Document>> batches) : batches_(std::move(batches)) {}
 
-  std::optional<std::span<const Document>> next(bool) override {
-    if (handed_out_ == batches_.size()) return std::nullopt;
+  std::optional<std::span<const Document>> next(bool wait) override {
+    if (handed_out_ == batches_.size() || (!wait && only_when_waited_for)) return std::nullopt;
     events.push_back(fmt::format("{} handed out", handed_out_));
     return batches_[handed_out_++];
   }
@@ -72,6 +72,7 @@ class Batches : public DocumentStream {
   }
 
   std::vector<std::string> events;
+  bool only_when_waited_for = false;
 
  private:
   std::vector<std::span<const Document>> batches_;
@@ -163,6 +164,19 @@ TEST_F(BulkWriterTest, TheNextBatchDoesNotWaitForTheOneBefore) {
   BulkWriter(engine, "a").write_all(batches, 7);
   EXPECT_THAT(batches.events,
               ElementsAre("0 handed out", "1 handed out", "0 finished", "2 handed out", "1 finished", "2 finished"));
+}
+
+TEST_F(BulkWriterTest, ABatchThatIsNotReadyIsWaitedFor) {
+  HttpStub stub({opensearch_root, bulk_answer({200}), bulk_answer({200})});
+  auto settings = settings_for(stub);
+  settings.in_flight_max = 2;
+  SearchEngine engine(settings, stop_);
+  engine.connect();
+  const Documents document(1);
+  Batches batches({document, document});
+  batches.only_when_waited_for = true;
+  BulkWriter(engine, "a").write_all(batches, 7);
+  EXPECT_THAT(batches.events, ElementsAre("0 handed out", "0 finished", "1 handed out", "1 finished"));
 }
 
 TEST_F(BulkWriterTest, BatchesFinishInOrderWithWhatWasRefusedOfEach) {
