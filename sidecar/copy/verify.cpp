@@ -43,11 +43,9 @@ constexpr milliseconds swap_wait = 100ms;
 constexpr int corrections_attempts_max = 100;
 constexpr int64_t lag_bytes_max = 64 << 20;  // further behind, a copy is not verified
 constexpr std::size_t changes_bytes_max = 64 << 20;
-constexpr int64_t differences_max = 10'000;
+constexpr int64_t differences_max = 10'000;  // with more, a copy is better filled anew than repaired
 // A sketch tells one of so many parts of the groups from another.
 constexpr int buckets = 4'096;
-// Beyond both, and one in a hundred, a copy is better filled anew than repaired.
-constexpr int64_t repairs_free = 100;
 constexpr const char* serialization_failure = "40001";
 constexpr const char* query_canceled = "57014";
 constexpr const char* wrong_state = "AN002";
@@ -427,7 +425,7 @@ void Verification::compare_documents() {
 // --- Repairing ------------------------------------------------------------------------------------------------------
 
 void Verification::repair() {
-  if (differing_ > differences_max || (differing_ > repairs_free && differing_ * 100 > compared_))
+  if (differing_ > differences_max)
     throw Ended("failed",
                 fmt::format("{} of {} keys differ, too many to be repaired one by one: fill the copy anew beside "
                             "the old one, SELECT anabranch.rebuild('{}')",

@@ -163,6 +163,7 @@ CREATE FUNCTION anabranch.carry_out_repair(run bigint, requested_by text) RETURN
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   known  anabranch.verification;
+  noted  record;
   number bigint;
 BEGIN
   SELECT * INTO known FROM anabranch.verification AS v WHERE v.run = $1;
@@ -173,11 +174,18 @@ BEGIN
     RAISE NOTICE 'verification % has found nothing that is still to be repaired', $1;
     RETURN NULL;
   END IF;
+  SELECT count(*) FILTER (WHERE d.held_by = 'copy') AS keys, count(*) FILTER (WHERE d.held_by = 'index') AS documents INTO noted
+  FROM anabranch.difference AS d WHERE d.run = $1;
+  IF known.differing > noted.keys THEN
+    RAISE EXCEPTION 'verification % has found % keys to differ, too many to be repaired one by one', $1, known.differing USING ERRCODE = 'AN002',
+      HINT = format('Fill the copy anew beside the old one: SELECT anabranch.rebuild(%L).', known.copy::regclass);
+  END IF;
   INSERT INTO anabranch.verification AS v (copy, definition, mode, keys, document_keys, repairs, duty, requested_by)
   SELECT known.copy, known.definition, CASE WHEN bool_or(d.held_by = 'copy') THEN 'keys' ELSE 'index' END,
          jsonb_agg(d.key ORDER BY d.number) FILTER (WHERE d.held_by = 'copy'),
-         -- One that somebody else has made has no key: then all are looked through.
-         CASE WHEN bool_and(d.held_by = 'copy' OR d.key ?& coalesce(x.key, '{}')) THEN coalesce(jsonb_agg(d.key ORDER BY d.number) FILTER (WHERE d.held_by = 'index'), '[]') END,
+         -- Documents that were not noted are looked for, and those that somebody else has made, which have no key.
+         CASE WHEN bool_and(d.held_by = 'copy' OR d.key ?& coalesce(x.key, '{}')) AND coalesce(known.documents_differing, 0) <= noted.documents
+           THEN coalesce(jsonb_agg(d.key ORDER BY d.number) FILTER (WHERE d.held_by = 'index'), '[]') END,
          true, 1, $2
   FROM anabranch.difference AS d LEFT JOIN anabranch.external_index AS x ON x.copy = known.copy WHERE d.run = $1 AND d.outcome IS NULL
   RETURNING v.run INTO number;

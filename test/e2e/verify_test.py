@@ -183,6 +183,39 @@ def test_damage_is_found_and_repaired_under_load(rig, rng):
     rig.sidecar.stop()
 
 
+def test_many_differences(rig):
+    """Each of 10,000 keys is repaired, however large their share; of more none is, and both ways of asking say what to do instead."""
+    prepare(rig)
+    rig.sql("INSERT INTO tweets (user_id, body) SELECT 1, 'more ' || i FROM generate_series(1, 10000) AS i")
+    rig.wait_fresh("tweets_by_user")
+
+    def damage(condition):
+        rig.sql(f"UPDATE anabranch_data.tweets_by_user SET body = body || '!' WHERE {condition}")
+        run = verify(rig, "tweets_by_user")
+        wait_ended(rig, run)
+        return run
+
+    run = damage("body LIKE 'MORE %' AND tweet_id % 2 = 0")
+    assert verdict(rig, run)[2] == 5000, verdict(rig, run)
+    repair = rig.value("SELECT anabranch.repair(%s)", (run,))
+    wait_ended(rig, repair)
+    state, _, differing, words = verdict(rig, repair)
+    assert (state, differing) == ("done", 5000) and words.endswith("all of them repaired"), (state, differing, words)
+    run = damage("true")
+    assert verdict(rig, run)[2] > 10_000, verdict(rig, run)
+    error = rig.sql_error(f"SELECT anabranch.repair({run})")
+    assert "too many to be repaired one by one" in error.diag.message_primary, error
+    assert "SELECT anabranch.rebuild('public.tweets_by_user')" in error.diag.message_hint, error
+    run = verify(rig, "tweets_by_user", repair=True)
+    wait_ended(rig, run)
+    state, _, _, words = verdict(rig, run)
+    assert state == "failed" and "SELECT anabranch.rebuild('public.tweets_by_user')" in words, (state, words)
+    rig.sql("SELECT anabranch.rebuild('tweets_by_user')")
+    rig.wait_until(lambda: not rig.value("SELECT EXISTS (SELECT FROM anabranch.verification WHERE state IN ('queued', 'running'))"), "the rebuild")
+    rig.expect_current(COPIES)
+    rig.sidecar.stop()
+
+
 @needs(seconds=45)
 def test_exact_when_killed_at_each_step(rig, rng):
     """A run that was cut off is taken up again, repairs are in once."""
