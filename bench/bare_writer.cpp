@@ -36,7 +36,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t body_bytes = 5 << 20;
-constexpr int in_flight = 2;
+constexpr int in_flight = 3;  // as the sidecar
 constexpr std::size_t receive_bytes = 256 << 10;
 constexpr std::chrono::milliseconds rest{300};
 constexpr int tries_max = 200;  // of a request that is put off: a minute

@@ -33,8 +33,8 @@ std::string differences_json(const std::vector<IndexDifference>& differences) {
 IndexComparison compare_index_of(const VerifyContext& context, Connection& connection, const VerificationRun& run,
                                  const std::function<void(const std::string& waiting)>& note, int64_t differences_max) {
   using Kind = IndexError::Kind;
-  const Result asked =
-      connection.exec("SELECT anabranch.begin_index_comparison($1::bigint)", Parameters().integer(run.run));
+  const Result asked = connection.exec("SELECT key, repaired_before FROM anabranch.begin_index_comparison($1::bigint)",
+                                       Parameters().integer(run.run));
   if (asked.rows() == 0) return {};
   const std::vector<IndexCopy> indexes = indexes_to_deliver(connection);
   const auto copy =
@@ -50,17 +50,20 @@ IndexComparison compare_index_of(const VerifyContext& context, Connection& conne
   for (std::size_t row = 0; row < asked.rows(); ++row)
     if (!asked.null(row, 0)) options.keys.emplace_back(asked.text(row, 0));
   options.repairs = run.repairs;
+  options.repaired_before = asked.integer(0, 1);
   options.duty = run.duty;
   options.differences_max = differences_max;
   options.note = note;
   options.record = [&](const IndexComparison& result, const std::vector<IndexDifference>& differences) {
     connection.exec(
-        "SELECT anabranch.record_index_comparison($1::bigint, $2::pg_lsn, $3::bigint, $4::bigint, $5::jsonb)",
+        "SELECT anabranch.record_index_comparison($1::bigint, $2::pg_lsn, $3::bigint, $4::bigint, $5::bigint, "
+        "$6::jsonb)",
         Parameters()
             .integer(run.run)
             .lsn(result.lsn)
             .integer(result.compared)
             .integer(result.differing)
+            .integer(result.repaired)
             .text(differences_json(differences)));
   };
   ConnectOptions connect = home_options(context.settings);

@@ -35,19 +35,6 @@ milliseconds with_jitter(milliseconds delay) {
       std::uniform_int_distribution<milliseconds::rep>(delay.count() / 2, delay.count() * 3 / 2)(random));
 }
 
-class OneBatch : public DocumentStream {
- public:
-  explicit OneBatch(std::span<const Document> documents) : documents_(documents) {}
-
-  std::vector<RefusedDocument> refused() { return std::move(refused_); }
-  std::optional<std::span<const Document>> next(bool) override { return std::exchange(documents_, std::nullopt); }
-  void finish(std::vector<RefusedDocument> refused) override { refused_ = std::move(refused); }
-
- private:
-  std::optional<std::span<const Document>> documents_;
-  std::vector<RefusedDocument> refused_;
-};
-
 }  // namespace
 
 // One call of write_all(). Requests that are in flight when it ends early are given up: the engine may still carry them
@@ -282,12 +269,6 @@ BulkWriter::BulkWriter(SearchEngine& engine, const std::string& alias)
       path_(fmt::format("/{}/_bulk?require_alias=true&timeout={}ms&{}", alias,
                         engine.settings().request_timeout.count() / 2, bulk_filter_path)),
       flow_(engine.settings().bulk_bytes_max, engine.settings().in_flight_max) {}
-
-std::vector<RefusedDocument> BulkWriter::write(std::span<const Document> documents, IndexVersion version) {
-  OneBatch batch(documents);
-  write_all(batch, version);
-  return batch.refused();
-}
 
 void BulkWriter::write_all(DocumentStream& stream, IndexVersion version) {
   Call(*this, stream, version).run();

@@ -18,9 +18,8 @@ class BulkWriter {
   // made.
   BulkWriter(SearchEngine& engine, const std::string& alias);
 
-  // As ExternalIndex::write(). Whatever an engine puts off is sent again, alone, less at once, for about ten seconds:
-  // then IndexError (busy).
-  std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version);
+  // As ExternalIndex::write_all(). Whatever an engine puts off is sent again, alone, less at once, for about ten
+  // seconds: then IndexError (busy).
   void write_all(DocumentStream& stream, IndexVersion version);
 
  private:

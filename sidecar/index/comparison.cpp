@@ -38,7 +38,9 @@ class Comparing {
         token_(token),
         stop_(stop),
         options_(options),
-        index_(make_index(settings, copy.definition, stop)) {}
+        index_(make_index(settings, copy.definition, stop)) {
+    result_.differing = result_.repaired = options.repaired_before;
+  }
 
   IndexComparison run() {
     index_->open(token_);
@@ -267,10 +269,14 @@ void Comparing::settle(Turn& turn, std::vector<Suspect> suspects, Delivered deli
     for (std::size_t place = 0; turn.state()->refused && place < documents.size(); ++place)
       if (repaired[place]) delivered.taken.emplace_back(documents[place].key);
   }
-  if (delivered.version) turn.record(token_, delivered);
+  if (delivered.version) {
+    index_->write({}, ++*delivered.version);
+    turn.record(token_, delivered);
+  }
   for (std::size_t place = 0; place < suspects.size(); ++place) {
     const auto& [document, found] = suspects[place];
     ++result_.differing;
+    result_.repaired += repaired[place];
     if (result_.differing > options_.differences_max) continue;
     IndexDifference difference;
     difference.key = document.key.empty() ? key_of_foreign({{}, std::string(document.id), {}, {}}) : document.key;

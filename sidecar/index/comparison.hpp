@@ -20,14 +20,15 @@ struct IndexDifference {
 };
 
 struct IndexComparison {
-  int64_t compared = 0, differing = 0;
+  int64_t compared = 0, differing = 0, repaired = 0;
   Lsn lsn;  // of the last turn
 };
 
 struct ComparisonOptions {
   std::vector<std::string> keys;  // JSON objects; empty: all documents
   bool repairs = false;
-  double duty = 1;  // share of the time in which deliveries may have to wait
+  int64_t repaired_before = 0;  // by an attempt that was cut off; they count as differing, too
+  double duty = 1;              // share of the time in which deliveries may have to wait
   int64_t differences_max = 0;
   // Called before each step: with what is waited for, or empty. Throws to end the comparison.
   std::function<void(const std::string& waiting)> note;

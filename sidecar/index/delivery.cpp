@@ -24,14 +24,27 @@ constexpr int first_part = 4;  // of what is read at a time a turn begins with s
 // After making visible that is not done again for this part of the time that documents may wait for it, nor, while more
 // waits to be written, for so many times as long as it took.
 constexpr int refresh_rest_part = 4, refresh_rest_behind = 5;
-constexpr int refresh_memory = 16;  // that many later, what one took counts for a third
-constexpr int keyless_max = 100;    // of the documents that no index can have so many are named
+constexpr int refresh_spare_part = 4;  // of that time, for one that takes longer than those before it
+constexpr int refresh_memory = 16;     // that many later, what one took counts for a third
+constexpr int keyless_max = 100;       // of the documents that no index can have so many are named
 constexpr const char* too_large = "54000";
 constexpr const char* fenced = "AN001";
 constexpr int timeline_bits = 12, position_bits = 51;
 
 std::string generation_prefix(const IndexCopy& copy) {
   return std::to_string(copy.definition.generation) + "/";
+}
+
+template <typename T>
+void append(std::vector<T>& to, const std::vector<T>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+void take(Sent sent, Delivered& delivered) {
+  delivered.documents += sent.documents;
+  append(delivered.parked, sent.parked);
+  append(delivered.taken, sent.taken);
+  delivered.frozen = delivered.frozen || sent.former_refuses;
 }
 
 }  // namespace
@@ -62,45 +75,60 @@ std::optional<Clock::time_point> Delivery::due() const {
 }
 
 Delivery::Outcome Delivery::take_turn() {
-  std::string lost;
+  if (!opened_)
+    if (const auto outcome = open()) return *outcome;
   try {
     Turn turn(connection_, copy_.oid, first_rows());
-    if (!turn.state() || turn.state()->generation != copy_.definition.generation) return Outcome::changed;
+    if (!may_go_on(turn.state())) return Outcome::changed;
     const DeliveryState& state = *turn.state();
-    if (state.token != token_) throw PgError(fenced, "another sidecar has taken over");
-    // What an engine says to a new index is told while its copy is still being filled.
-    if (state.live || state.filled == 0) lost = open(state);
-    if (!state.live && lost.empty()) {
-      if (std::exchange(record_anyway_, false)) turn.record(token_, {});
+    if (!state.live) {
+      if (opened_ && record_anyway_) turn.record(token_, {});
+      if (opened_) record_anyway_ = false;
       return Outcome::waiting;
     }
-    if (state.watched && lost.empty()) return deliver(turn) ? Outcome::done : Outcome::more;
+    if (!opened_) return Outcome::more;
+    if (state.watched) return deliver(turn) ? Outcome::done : Outcome::more;
   } catch (const PgError& error) {
     if (error.sqlstate() != too_large || rows_max_ == rows_least) throw;
     rows_max_ = std::max(rows_max_ / 2, rows_least);
+    look_again();  // what was under way may have failed, too
     return Outcome::more;
   }
-  if (lost.empty()) {
-    connection_.exec("SELECT anabranch.begin_deliveries($1::oid, $2::bigint)",
-                     Parameters().integer(copy_.oid).integer(static_cast<int64_t>(token_)));
-  } else {
-    log_warning("an index is filled anew", {{"index", copy_.name}, {"reason", lost}});
-    connection_.exec("SELECT anabranch.sweep_again($1::oid, $2::bigint, $3, $4)",
-                     Parameters()
-                         .integer(copy_.oid)
-                         .integer(static_cast<int64_t>(token_))
-                         .text(generation_prefix(copy_) + opened_->identity)
-                         .text(lost));
-  }
+  connection_.exec("SELECT anabranch.begin_deliveries($1::oid, $2::bigint)",
+                   Parameters().integer(copy_.oid).integer(static_cast<int64_t>(token_)));
+  return Outcome::more;
+}
+
+bool Delivery::may_go_on(const std::optional<DeliveryState>& state) const {
+  if (!state || state->generation != copy_.definition.generation) return false;
+  if (state->token != token_) throw PgError(fenced, "another sidecar has taken over");
+  return true;
+}
+
+// Before a turn: an engine may keep us waiting, and nobody is to wait for our snapshot meanwhile. Nothing is returned
+// where a turn can be taken.
+std::optional<Delivery::Outcome> Delivery::open() {
+  std::optional<DeliveryState> state = Turn(connection_, copy_.oid, rows_least).state();
+  if (!may_go_on(state)) return Outcome::changed;
+  // What an engine says to a new index is told while its copy is still being filled.
+  if (!state->live && state->filled > 0) return std::nullopt;
+  opened_ = index_->open(token_);
+  if (opened_->is_new) empty_identity_ = opened_->identity;
+  failpoint("index_opened");
+  const std::string lost = what_was_lost(*state);
+  if (lost.empty()) return std::nullopt;
+  log_warning("an index is filled anew", {{"index", copy_.name}, {"reason", lost}});
+  connection_.exec("SELECT anabranch.sweep_again($1::oid, $2::bigint, $3, $4)",
+                   Parameters()
+                       .integer(copy_.oid)
+                       .integer(static_cast<int64_t>(token_))
+                       .text(generation_prefix(copy_) + opened_->identity)
+                       .text(lost));
   return Outcome::more;
 }
 
 // Why the index is not the one that was filled; empty: it is, or is being filled.
-std::string Delivery::open(const DeliveryState& state) {
-  if (opened_) return {};
-  opened_ = index_->open(token_);
-  if (opened_->is_new) empty_identity_ = opened_->identity;
-  failpoint("index_opened");
+std::string Delivery::what_was_lost(const DeliveryState& state) const {
   if (!state.identity || !state.identity->starts_with(generation_prefix(copy_))) return {};
   if (*state.identity != generation_prefix(copy_) + opened_->identity)
     return "it was made anew behind our back, or its engine has lost it";
@@ -123,16 +151,25 @@ bool Delivery::deliver(Turn& turn) {
     former_ = make_index(settings_, std::move(former), stop_);
     former_->open(token_);
   }
-  DocumentSender sender(*index_, former_.get(), version_at(state), state.refused);
+  // What a turn that broke off has sent may still be on its way.
+  const IndexVersion version = std::max(version_at(state), written_ + 1);
+  if (filling || state.pending > 0) written_ = version;
+  DocumentSender sender(*index_, former_.get(), version, state.refused);
   Delivered delivered;
   bool complete = send_pending(turn, sender, delivered);
   bool filled = false;
-  if (filling) filled = sweep(turn, sender, delivered);
-  sender.finish();
+  if (filling) filled = sweep(turn, sender, version, delivered);
+  turn.end_snapshot();
+  take(sender.finish(), delivered);
   failpoint("index_written");
+  // An index without documents has a version, too: of the generation before, none would count.
+  if (delivered.documents > 0 || filled) {
+    written_ = version + 1;
+    index_->write({}, written_);
+    delivered.version = written_;
+    failpoint("index_marked");
+  }
   if (filled) {
-    // An index without documents has a version, too: of the generation before, none would count.
-    if (sender.sent().documents == 0) index_->write({}, sender.version());
     index_->make_visible();
     index_->publish();
     opened_->is_published = true;
@@ -142,10 +179,10 @@ bool Delivery::deliver(Turn& turn) {
     failpoint("index_published");
   }
 
-  unseen_ = !filled && (unseen_ || (sender.sent().documents > 0 && index_->visible_within() > 0ms));
+  unseen_ = !filled && (unseen_ || (delivered.documents > 0 && index_->visible_within() > 0ms));
   if (unseen_ && Clock::now() >= refresh_due(!complete)) refresh(filling);
   // The fields of another query have no place in the generation before.
-  delivered.frozen = sender.sent().former_refuses && !filled;
+  delivered.frozen = delivered.frozen && !filled;
   const bool frozen = (state.frozen || delivered.frozen) && !filled;
   if (complete && !unseen_ && (state.filled > 0 || filled) && !frozen) {
     delivered.lsn = state.lsn;
@@ -153,14 +190,10 @@ bool Delivery::deliver(Turn& turn) {
   }
   const std::string identity = generation_prefix(copy_) + opened_->identity;
   moved_ = delivered.lsn && (!state.delivered || *state.delivered < *delivered.lsn);
-  const bool news = sender.sent().documents > 0 || delivered.number || delivered.filled || state.identity != identity ||
-                    !sender.sent().parked.empty() || delivered.swept_to || record_anyway_;
+  const bool news = delivered.documents > 0 || delivered.number || delivered.filled || state.identity != identity ||
+                    !delivered.parked.empty() || delivered.swept_to || record_anyway_;
   if (news || (moved_ && Clock::now() >= recorded_ + position_interval)) {
-    if (sender.sent().documents > 0 || filled) delivered.version = sender.version();
     if (state.identity != identity) delivered.identity = identity;
-    delivered.documents = sender.sent().documents;
-    delivered.parked = std::move(sender.sent().parked);
-    delivered.taken = std::move(sender.sent().taken);
     turn.record(token_, delivered);
     recorded_ = Clock::now();
     moved_ = record_anyway_ = false;
@@ -180,7 +213,7 @@ bool Delivery::send_pending(Turn& turn, DocumentSender& sender, Delivered& deliv
     DocumentBatch batch = turn.changed(number, range.upto);
     adapt(batch);
     keyless = keyless || !batch.keyless().empty();
-    sender.send(std::move(batch), true);
+    sender.send(std::move(batch), DocumentSender::Former::written);
     number = range.upto;
     if (range.count < pending_max) break;
     if (turn.age() > turn_time_max) break;
@@ -189,15 +222,14 @@ bool Delivery::send_pending(Turn& turn, DocumentSender& sender, Delivered& deliv
   }
   if (number != state.number) delivered.number = number;
   if (keyless) {
-    sender.finish();
-    const DocumentBatch found = turn.keyless(keyless_max);
-    sender.sent().parked.insert(sender.sent().parked.end(), found.parked().begin(), found.parked().end());
+    take(sender.finish(), delivered);
+    append(delivered.parked, turn.keyless(keyless_max).parked());
   }
   return range.count < pending_max;
 }
 
 // Whether the generation is complete.
-bool Delivery::sweep(Turn& turn, DocumentSender& sender, Delivered& delivered) {
+bool Delivery::sweep(Turn& turn, DocumentSender& sender, IndexVersion version, Delivered& delivered) {
   const DeliveryState& state = *turn.state();
   std::optional<std::string> behind = state.swept_to;
   int64_t swept = state.swept;
@@ -212,29 +244,28 @@ bool Delivery::sweep(Turn& turn, DocumentSender& sender, Delivered& delivered) {
     swept_all_ = batch.rows() == 0;
     if (!swept_all_) behind = batch.last_key();
     swept += static_cast<int64_t>(batch.rows());
-    sender.send(std::move(batch), false);
+    sender.send(std::move(batch), DocumentSender::Former::left);
     if (turn.age() > (!state.delivered ? first_fill_turn_time_max : turn_time_max)) break;
   }
   delivered.swept_to = behind.value_or("{}");
   delivered.swept = swept;
   if (!swept_all_) return false;
-  sender.finish();
-  if (!none_extra_ && !remove_extra(turn, sender)) return false;
-  const DocumentBatch keyless = turn.keyless(keyless_max);
-  sender.sent().parked.insert(sender.sent().parked.end(), keyless.parked().begin(), keyless.parked().end());
+  take(sender.finish(), delivered);
+  if (!none_extra_ && !remove_extra(turn, version, delivered)) return false;
+  append(delivered.parked, turn.keyless(keyless_max).parked());
   return true;
 }
 
 // Removes what the index has and the copy has not: left over from a time when nobody took note. Whether the whole index
 // has been looked through.
-bool Delivery::remove_extra(Turn& turn, DocumentSender& sender) {
+bool Delivery::remove_extra(Turn& turn, IndexVersion version, Delivered& delivered) {
   while (true) {
     const HeldPage page = index_->scan(extra_after_);
     const DocumentBatch expected = turn.keyed(keys_of(page), Turn::Contents::empty);
     const std::vector<HeldDocument> extra = index_->extra(page, expected.documents());
     if (!extra.empty()) {
-      index_->write(as_gone(extra), sender.version());
-      sender.sent().documents += static_cast<int64_t>(extra.size());
+      index_->write(as_gone(extra), version);
+      delivered.documents += static_cast<int64_t>(extra.size());
     }
     extra_after_ = page.next;
     if (page.next.empty()) return true;
@@ -248,7 +279,7 @@ Clock::time_point Delivery::refresh_due(bool more) const {
   const auto within = index_->visible_within();
   const Clock::duration rest =
       more ? (refresh_ended_ - refresh_began_) * refresh_rest_behind : Clock::duration(within) / refresh_rest_part;
-  return std::max(refresh_began_ + within - refresh_longest_, refresh_ended_ + rest);
+  return std::max(refresh_began_ + within - within / refresh_spare_part - refresh_longest_, refresh_ended_ + rest);
 }
 
 // What readers find now is made to show all that was written; `filling`: that is the generation before.

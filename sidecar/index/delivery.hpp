@@ -14,13 +14,14 @@ class DocumentSender;
 
 // Method, of a turn:
 //   1. Nobody else has one. The copy is seen at its position P; P makes the version of all documents that are sent.
-//   2. The pending keys are read with the documents they have now, and sent; in pieces, each while the one before is
+//   2. The pending keys are read with the documents they have now, and sent; in pieces, each while those before are
 //      under way.
 //   3. While a generation is not complete, further documents are read in the order of their keys and sent, too: those
 //      behind are pending when they change, and those before are still to come, so when the end is reached all are
 //      there. What the index has and the copy has not is then removed, and readers find the generation.
-//   4. What the engine has acknowledged is recorded, and the turn is over. Where it breaks off before, the same is sent
-//      again, with the same version or a later one.
+//   4. When the engine has acknowledged everything it is told so, by a version of its own: one that comes back without
+//      the end of what it acknowledged comes back without that. This is recorded, and the turn is over. Where it breaks
+//      off before, the same is sent again, with a later version.
 // A search engine finds documents only after a while: P is recorded when it does.
 //
 // Used by one thread, but for the writes that it has under way itself.
@@ -51,11 +52,13 @@ class Delivery {
   ExternalIndex& index() { return *index_; }
 
  private:
-  std::string open(const DeliveryState& state);
+  bool may_go_on(const std::optional<DeliveryState>& state) const;
+  std::optional<Outcome> open();
+  std::string what_was_lost(const DeliveryState& state) const;
   bool deliver(Turn& turn);
   bool send_pending(Turn& turn, DocumentSender& sender, Delivered& delivered);
-  bool sweep(Turn& turn, DocumentSender& sender, Delivered& delivered);
-  bool remove_extra(Turn& turn, DocumentSender& sender);
+  bool sweep(Turn& turn, DocumentSender& sender, IndexVersion version, Delivered& delivered);
+  bool remove_extra(Turn& turn, IndexVersion version, Delivered& delivered);
   std::chrono::steady_clock::time_point refresh_due(bool more) const;
   void refresh(bool filling);
   int first_rows() const;
@@ -70,6 +73,7 @@ class Delivery {
   std::unique_ptr<ExternalIndex> former_;  // the generation that readers find while the next is filled
   std::optional<OpenedIndex> opened_;
   std::string empty_identity_;  // of an index that was made here, and holds nothing yet
+  IndexVersion written_ = 0;    // the highest version that was used
   int rows_max_;
   bool swept_all_ = false;   // every document has been sent; now for those that are too many
   bool none_extra_ = false;  // of them there are none: the index was empty when that began

@@ -24,14 +24,13 @@ void append(std::vector<T>& to, std::vector<T> from) {
 // Between the thread that reads and the one that writes.
 class DocumentSender::Queue : public DocumentStream {
  public:
-  explicit Queue(DocumentSender& sender)
-      : former_(sender.former_), version_(sender.version_), keep_taken_(sender.keep_taken_) {}
+  explicit Queue(const DocumentSender& sender) : sender_(sender) {}
 
   // By the thread that reads. False: nothing is written any more.
-  bool push(DocumentBatch batch, bool to_former) {
+  bool push(DocumentBatch batch, Former former) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return batches_.size() < batches_max || broken_; });
-    batches_.push_back({std::move(batch), to_former, {}});
+    batches_.push_back({std::move(batch), sender_.former_ && former == Former::written, {}});
     changed_.notify_all();
     return !broken_;
   }
@@ -65,9 +64,7 @@ class DocumentSender::Queue : public DocumentStream {
     std::vector<RefusedDocument> refused_by_former;
   };
 
-  ExternalIndex* const former_;
-  const IndexVersion version_;
-  const bool keep_taken_;
+  const DocumentSender& sender_;
   Sent sent_;  // by the thread that writes
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -82,10 +79,13 @@ std::optional<std::span<const Document>> DocumentSender::Queue::next(bool wait) 
   std::unique_lock lock(mutex_);
   if (wait) changed_.wait(lock, [&] { return handed_out_ < batches_.size() || closed_; });
   if (abandoned_ || handed_out_ == batches_.size()) return std::nullopt;
-  Batch& batch = batches_[handed_out_++];
+  Batch& batch = batches_[handed_out_];
+  // Nobody attends to what is on its way to the index while the former generation is written.
+  if (batch.to_former && !wait) return std::nullopt;
+  ++handed_out_;
   lock.unlock();
   const std::span<const Document> documents = batch.read.documents();
-  if (former_ && batch.to_former) batch.refused_by_former = former_->write(documents, version_);
+  if (batch.to_former) batch.refused_by_former = sender_.former_->write(documents, sender_.version_);
   return documents;
 }
 
@@ -93,6 +93,9 @@ void DocumentSender::Queue::finish(std::vector<RefusedDocument> refused) {
   const std::lock_guard lock(mutex_);
   const Batch& batch = batches_.front();
   const std::vector<Document>& documents = batch.read.documents();
+  sent_.documents += static_cast<int64_t>(documents.size());
+  append(sent_.parked, batch.read.parked());
+  if (sender_.keep_taken_) append(sent_.taken, batch.read.keyless());
   std::vector<bool> is_refused(documents.size());
   for (RefusedDocument& one : refused) {
     const Document& document = documents[one.place];
@@ -104,7 +107,7 @@ void DocumentSender::Queue::finish(std::vector<RefusedDocument> refused) {
   // What both refuse is a matter of the document, not of the generation.
   for (const RefusedDocument& one : batch.refused_by_former)
     if (documents[one.place].content && !is_refused[one.place]) sent_.former_refuses = true;
-  for (std::size_t place = 0; keep_taken_ && place < documents.size(); ++place)
+  for (std::size_t place = 0; sender_.keep_taken_ && place < documents.size(); ++place)
     if (!is_refused[place]) sent_.taken.emplace_back(documents[place].key);
   batches_.pop_front();
   --handed_out_;
@@ -120,11 +123,8 @@ DocumentSender::~DocumentSender() {
   if (writer_.valid()) writer_.wait();
 }
 
-void DocumentSender::send(DocumentBatch batch, bool to_former) {
-  sent_.documents += static_cast<int64_t>(batch.documents().size());
-  append(sent_.parked, batch.parked());
-  if (keep_taken_) append(sent_.taken, batch.keyless());
-  if (batch.documents().empty()) return;
+void DocumentSender::send(DocumentBatch batch, Former former) {
+  if (batch.rows() == 0) return;
   if (!queue_) {
     queue_ = std::make_unique<Queue>(*this);
     writer_ = std::async(std::launch::async, [this, queue = queue_.get()] {
@@ -136,18 +136,16 @@ void DocumentSender::send(DocumentBatch batch, bool to_former) {
       }
     });
   }
-  if (!queue_->push(std::move(batch), to_former)) writer_.get();
+  if (!queue_->push(std::move(batch), former)) writer_.get();
 }
 
-void DocumentSender::finish() {
-  if (!queue_) return;
+Sent DocumentSender::finish() {
+  if (!queue_) return {};
   queue_->close();
   writer_.get();
-  Sent& sent = queue_->sent();
-  append(sent_.parked, std::move(sent.parked));
-  append(sent_.taken, std::move(sent.taken));
-  sent_.former_refuses = sent_.former_refuses || sent.former_refuses;
+  Sent sent = std::move(queue_->sent());
   queue_.reset();
+  return sent;
 }
 
 }  // namespace anabranch

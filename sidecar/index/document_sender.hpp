@@ -12,7 +12,7 @@
 
 namespace anabranch {
 
-// What has come of the documents that were sent. Their keys are JSON.
+// What has come of the documents of batches. Their keys are JSON.
 struct Sent {
   int64_t documents = 0;
   std::vector<ParkedDocument> parked;  // refused, or such as no index can have
@@ -33,13 +33,11 @@ class DocumentSender {
 
   // Takes what is to be sent, and waits while as many batches are on their way as may be. Throws what an index has
   // thrown.
-  void send(DocumentBatch batch, bool to_former);
-  // When this returns everything has been acknowledged or refused. Throws as send().
-  void finish();
-
-  IndexVersion version() const { return version_; }
-  // Complete after finish(). What the caller adds is kept.
-  Sent& sent() { return sent_; }
+  enum class Former { written, left };
+  void send(DocumentBatch batch, Former former);
+  // When this returns everything has been acknowledged or refused: what has come of it since the last call. Throws as
+  // send().
+  Sent finish();
 
  private:
   class Queue;
@@ -48,7 +46,6 @@ class DocumentSender {
   ExternalIndex* const former_;
   const IndexVersion version_;
   const bool keep_taken_;
-  Sent sent_;
   std::unique_ptr<Queue> queue_;  // while something is on its way
   std::future<void> writer_;
 };

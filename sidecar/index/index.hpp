@@ -68,7 +68,7 @@ struct OpenedIndex {
 
 // A document that the engine will not take, however often it is sent.
 struct RefusedDocument {
-  std::size_t place;  // among those of the call
+  std::size_t place;  // in its batch
   std::string reason;
 };
 
@@ -121,8 +121,8 @@ class IndexError : public std::runtime_error {
 class DocumentStream {
  public:
   virtual ~DocumentStream() = default;
-  // The next batch, its documents, each of another key, valid until it has been finished. nullopt: none is ready yet;
-  // with `wait`: there will be none.
+  // The next batch, its documents, each of another key, valid until it has been finished. nullopt: there will be none;
+  // without `wait` also when none is ready yet, and it returns at once.
   virtual std::optional<std::span<const Document>> next(bool wait) = 0;
   // Every document of the first batch that was not finished before has been acknowledged, or is among `refused`.
   virtual void finish(std::vector<RefusedDocument> refused) = 0;
@@ -139,12 +139,12 @@ class ExternalIndex {
   // that.
   virtual OpenedIndex open(uint64_t token) = 0;
 
-  // Writes documents, each of another key, in requests of at most IndexSettings::bulk_bytes_max; returns when all have
-  // been acknowledged or refused. A document whose newer version is there is left as it is.
-  virtual std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version) = 0;
-  // The same, batch after batch, until the stream ends; an engine that takes several requests at once is not kept
-  // waiting between them.
-  virtual void write_all(DocumentStream& stream, IndexVersion version);
+  // Writes documents, batch after batch until the stream ends, in requests of at most IndexSettings::bulk_bytes_max;
+  // returns when all have been acknowledged or refused. A document whose newer version is there is left as it is. An
+  // engine that takes several requests at once is not kept waiting between batches.
+  virtual void write_all(DocumentStream& stream, IndexVersion version) = 0;
+  // One batch. Without documents it is a mark: when open() tells that version, all that was written before is there.
+  std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version);
 
   // Whatever was written is found by readers when this returns.
   virtual void make_visible() = 0;

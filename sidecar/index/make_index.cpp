@@ -8,10 +8,6 @@
 
 namespace anabranch {
 
-void ExternalIndex::write_all(DocumentStream& stream, IndexVersion version) {
-  while (const auto documents = stream.next(true)) stream.finish(write(*documents, version));
-}
-
 std::unique_ptr<ExternalIndex> make_index(const IndexSettings& settings, IndexDefinition definition, const Stop& stop) {
   if (settings.kind == IndexSettings::Kind::redis) return make_redis_index(settings, std::move(definition), stop);
   return make_search_index(settings, std::move(definition), stop);

@@ -29,7 +29,7 @@ struct RedisHashes::Batch {
   std::size_t queued = 0;  // commands between MULTI and EXEC
 };
 
-std::vector<std::size_t> RedisHashes::set(std::span<RedisConnection* const> sessions,
+std::vector<std::size_t> RedisHashes::set(RedisConnection& first, const std::function<RedisConnection*()>& second,
                                           std::span<const Document> documents, std::string_view version) {
   std::vector<std::size_t> left;
   std::deque<std::pair<RedisConnection&, Batch>> under_way;
@@ -37,11 +37,14 @@ std::vector<std::size_t> RedisHashes::set(std::span<RedisConnection* const> sess
     take(under_way.front().first, under_way.front().second, left);
     under_way.pop_front();
   };
+  std::vector<RedisConnection*> sessions{&first};
   std::size_t next = 0;
-  for (std::size_t turn = 0; next < documents.size(); ++turn) {
+  for (std::size_t number = 0; next < documents.size(); ++number) {
+    if (number == 1)
+      if (RedisConnection* const other = second()) sessions.push_back(other);
     // The one that raises the version touches the checkpoint.
     while (!under_way.empty() && (under_way.size() == sessions.size() || !reached_)) take_first();
-    RedisConnection& redis = *sessions[turn % sessions.size()];
+    RedisConnection& redis = *sessions[number % sessions.size()];
     look(redis);
     Batch batch = make_batch(documents, version, next, left);
     const bool may = may_set(redis, version);

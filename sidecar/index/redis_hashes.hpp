@@ -7,11 +7,12 @@
 //   3. What was not done, and a hash that may hold more than its document's fields, is left to the function "write",
 //      which says why it fails and removes what is too much.
 //
-// Batches take turns at several sessions: Redis carries out one while the answers to the one before are read and the
-// next is made.
+// Batches take turns at two sessions: Redis carries out one while the answers to the one before are read and the next
+// is made, and has that, as far as the socket takes it, when it comes to it.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,10 +34,11 @@ class RedisHashes {
   RedisHashes(Index index, std::size_t bytes_max) : index_(std::move(index)), bytes_max_(bytes_max) {}
 
   // Sets those of the documents that are to be there; `version` is as in the entries of redis_functions.hpp. Returns
-  // the places of those that are left to the function "write". `sessions`: one or more with the same server; none may
-  // have anything under way. Throws IndexError; what is under way then is unknown.
-  std::vector<std::size_t> set(std::span<RedisConnection* const> sessions, std::span<const Document> documents,
-                               std::string_view version);
+  // the places of those that are left to the function "write". `second` is called when one transaction is not enough,
+  // for another session with the same server, or null: none is to be had. Neither session may have anything under way.
+  // Throws IndexError; what is under way then is unknown.
+  std::vector<std::size_t> set(RedisConnection& first, const std::function<RedisConnection*()>& second,
+                               std::span<const Document> documents, std::string_view version);
 
  private:
   struct Batch;
@@ -51,7 +53,7 @@ class RedisHashes {
   const Index index_;
   const std::size_t bytes_max_;
   bool reached_ = false;     // the checkpoint has the version already
-  bool ask_lengths_ = true;  // hashes of the batch before were there already
+  bool ask_lengths_ = true;  // hashes of the batch that was last answered were there already
 };
 
 }  // namespace anabranch

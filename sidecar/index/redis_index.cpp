@@ -1,7 +1,6 @@
 #include "sidecar/index/redis_index.hpp"
 
 #include <algorithm>
-#include <array>
 #include <deque>
 #include <functional>
 #include <numeric>
@@ -107,18 +106,9 @@ class RedisIndex : public ExternalIndex {
     });
   }
 
-  std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version) override {
+  void write_all(DocumentStream& stream, IndexVersion version) override {
     const auto version_text = generation_ + redis_number(version);
-    std::vector<std::size_t> places(documents.size());
-    std::iota(places.begin(), places.end(), std::size_t{0});
-    if (hashes_ && !documents.empty()) {
-      places = with_connection([&](RedisConnection& redis) {
-        const std::array sessions{&redis, documents.size() > redis_batch_documents_max ? &second(redis) : nullptr};
-        return hashes_->set(std::span(sessions).first(sessions[1] ? 2 : 1), documents, version_text);
-      });
-      if (places.empty()) return {};
-    }
-    return call_write(documents, places, version_text);
+    while (const auto documents = stream.next(true)) stream.finish(write_batch(*documents, version_text));
   }
 
   void make_visible() override {}
@@ -214,15 +204,23 @@ class RedisIndex : public ExternalIndex {
     }
   }
 
-  // A further session with the same server.
-  RedisConnection& second(const RedisConnection& first) {
-    if (!second_) second_ = first.another();
-    return *second_;
+  // A further session with the same server; null where that gives none.
+  RedisConnection* second() {
+    if (!second_ && !std::exchange(second_tried_, true)) {
+      try {
+        second_ = connection_->another();
+        if (second_->is_replica()) second_.reset();  // its name leads elsewhere by now
+      } catch (const IndexError& error) {
+        log_debug("redis gives no second session", {{"redis", connection_->where()}, {"error", error.what()}});
+      }
+    }
+    return second_.get();
   }
 
   void disconnect() {
     connection_.reset();
     second_.reset();
+    second_tried_ = false;
   }
 
   void connect() {
@@ -294,6 +292,22 @@ class RedisIndex : public ExternalIndex {
         }
       }
     });
+  }
+
+  std::vector<RefusedDocument> write_batch(std::span<const Document> documents, std::string_view version) {
+    const auto is_there = [](const Document& document) { return document.content.has_value(); };
+    std::vector<std::size_t> places;
+    if (hashes_ && std::any_of(documents.begin(), documents.end(), is_there)) {
+      places = with_connection([&](RedisConnection& redis) {
+        return hashes_->set(
+            redis, [this] { return second(); }, documents, version);
+      });
+      if (places.empty()) return {};
+    } else {
+      places.resize(documents.size());
+      std::iota(places.begin(), places.end(), std::size_t{0});
+    }
+    return call_write(documents, places, version);
   }
 
   // Calls the function "write" for those of the documents that are at `places`.
@@ -430,6 +444,7 @@ class RedisIndex : public ExternalIndex {
   bool warned_ = false;
   std::unique_ptr<RedisConnection> connection_;
   std::unique_ptr<RedisConnection> second_;  // where there was much to write
+  bool second_tried_ = false;
 };
 
 }  // namespace

@@ -38,7 +38,6 @@ class SearchIndex : public ExternalIndex {
       : engine_(settings, stop), definition_(std::move(definition)) {}
 
   OpenedIndex open(uint64_t token) override;
-  std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion version) override;
   void write_all(DocumentStream& stream, IndexVersion version) override;
   void make_visible() override;
   std::chrono::milliseconds visible_within() const override { return engine_.settings().refresh_interval; }
@@ -170,12 +169,6 @@ std::vector<std::pair<std::string, int64_t>> SearchIndex::own_generations() {
     if (generation && member(meta, "owner") == definition_.owner) own.emplace_back(name, *generation);
   }
   return own;
-}
-
-std::vector<RefusedDocument> SearchIndex::write(std::span<const Document> documents, IndexVersion version) {
-  auto refused = writer_->write(documents, version);
-  purge_.written(version, TombstonePurge::Clock::now());
-  return refused;
 }
 
 void SearchIndex::write_all(DocumentStream& stream, IndexVersion version) {

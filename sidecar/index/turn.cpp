@@ -162,7 +162,14 @@ DocumentBatch Turn::keyless(int rows_max) {
               std::move(Parameters().integer(copy_).integer(rows_max).integer(bytes_max)));
 }
 
+void Turn::end_snapshot() {
+  connection_.exec("COMMIT");
+}
+
 void Turn::record(uint64_t token, const Delivered& delivered) {
+  // In a transaction of its own, where there is none any more: what comes after it here is not to be done before it is
+  // committed.
+  if (!connection_.in_transaction()) connection_.send("BEGIN", Parameters());
   const auto version = delivered.version ? std::optional(static_cast<int64_t>(*delivered.version)) : std::nullopt;
   connection_.send(
       "SELECT anabranch.record_delivery($1::oid, $2::bigint, $3::bigint, $4::pg_lsn, $5::timestamptz, $6::bigint, $7, "

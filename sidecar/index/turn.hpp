@@ -93,6 +93,8 @@ class Turn {
   DocumentBatch keyless(int rows_max);
   static constexpr int64_t bytes_max = 16 << 20;
 
+  // Nothing more is read: what now has to be waited for is waited for without a snapshot.
+  void end_snapshot();
   // Ends the turn with what has come of it.
   void record(uint64_t token, const Delivered& delivered);
 

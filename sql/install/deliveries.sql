@@ -344,33 +344,34 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION anabranch.document_keys(oid, jsonb) IS 'keys of a copy as keys of its index''s documents; NULL where they are none';
 
-CREATE FUNCTION anabranch.begin_index_comparison(run bigint) RETURNS SETOF text
+CREATE FUNCTION anabranch.begin_index_comparison(run bigint, OUT key text, OUT repaired_before bigint) RETURNS SETOF record
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  -- Of an attempt that was cut off.
-  DELETE FROM anabranch.difference AS d WHERE d.run = $1 AND d.held_by = 'index';
-  SELECT k.key::text
+  -- Of an attempt that was cut off. What it has repaired differed, and was there: that stays.
+  DELETE FROM anabranch.difference AS d WHERE d.run = $1 AND d.held_by = 'index' AND d.outcome IS NULL;
+  SELECT k.key::text, coalesce(v.documents_repaired, 0)
   FROM anabranch.verification AS v JOIN anabranch.external_index AS x ON x.copy = v.copy
-  CROSS JOIN LATERAL (SELECT NULL::jsonb WHERE v.document_keys IS NULL UNION ALL SELECT e FROM jsonb_array_elements(v.document_keys) AS e) AS k (key)
+  CROSS JOIN LATERAL (SELECT NULL::jsonb WHERE v.document_keys IS NULL UNION ALL SELECT nullif(e, 'null') FROM jsonb_array_elements(v.document_keys) AS e) AS k (key)
   WHERE v.run = $1 AND (v.mode <> 'keys' OR v.document_keys IS NOT NULL)
 $$;
-COMMENT ON FUNCTION anabranch.begin_index_comparison(bigint) IS 'the keys of the documents that a run is to compare; one that is NULL: all; none: it is to compare no index';
+COMMENT ON FUNCTION anabranch.begin_index_comparison(bigint) IS
+  'the keys of the documents that a run is to compare, one that is NULL: all, none: it is to compare no index; and how many it has repaired before it was cut off';
 
-CREATE FUNCTION anabranch.record_index_comparison(run bigint, lsn pg_catalog.pg_lsn, compared bigint, differing bigint, differences jsonb) RETURNS void
+CREATE FUNCTION anabranch.record_index_comparison(run bigint, lsn pg_catalog.pg_lsn, compared bigint, differing bigint, repaired bigint, differences jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   the_copy regclass := (SELECT v.copy FROM anabranch.verification AS v WHERE v.run = $1);
   place    bigint := (SELECT coalesce(max(d.number), 0) FROM anabranch.difference AS d WHERE d.run = $1);
 BEGIN
-  UPDATE anabranch.verification AS v SET documents_lsn = $2, documents = $3, documents_differing = $4 WHERE v.run = $1;
+  UPDATE anabranch.verification AS v SET documents_lsn = $2, documents = $3, documents_differing = $4, documents_repaired = $5 WHERE v.run = $1;
   INSERT INTO anabranch.difference AS d (run, number, held_by, class, key, expected, actual, outcome, repaired_at, repaired_lsn)
   SELECT $1, place + e.n, 'index', CASE WHEN r.key IS NULL THEN e.value ->> 'class' ELSE 'refused' END, e.value -> 'key', e.value -> 'expected', e.value -> 'actual',
          CASE WHEN (e.value -> 'repaired')::boolean THEN 'repaired' END, CASE WHEN (e.value -> 'repaired')::boolean THEN clock_timestamp() END,
          CASE WHEN (e.value -> 'repaired')::boolean THEN $2 END
-  FROM jsonb_array_elements($5) WITH ORDINALITY AS e (value, n)
+  FROM jsonb_array_elements($6) WITH ORDINALITY AS e (value, n)
   LEFT JOIN anabranch.refused_document AS r ON r.copy = the_copy AND md5(r.key::text) = md5((e.value -> 'key')::text);
 END
 $$;
-COMMENT ON FUNCTION anabranch.record_index_comparison(bigint, pg_catalog.pg_lsn, bigint, bigint, jsonb) IS
+COMMENT ON FUNCTION anabranch.record_index_comparison(bigint, pg_catalog.pg_lsn, bigint, bigint, bigint, jsonb) IS
   'records how far a comparison of an index has come, the counts being of the whole run, and what differed since the last call';
 
 CREATE VIEW anabranch.indexes AS

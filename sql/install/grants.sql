@@ -98,7 +98,7 @@ GRANT EXECUTE ON FUNCTION
   anabranch.note_index_problem(oid, bigint, text, text),
   anabranch.trim_pending(oid, bigint, bigint, bigint),
   anabranch.begin_index_comparison(bigint),
-  anabranch.record_index_comparison(bigint, pg_catalog.pg_lsn, bigint, bigint, jsonb)
+  anabranch.record_index_comparison(bigint, pg_catalog.pg_lsn, bigint, bigint, bigint, jsonb)
 TO anabranch_sidecar;
 
 GRANT SELECT ON anabranch.status, anabranch.findings, anabranch.copies, anabranch.sources, anabranch.publishers, anabranch.dead_letters,

@@ -27,6 +27,7 @@ CREATE TABLE anabranch.verification (
   document_keys jsonb,
   documents     bigint,
   documents_differing bigint,
+  documents_repaired bigint,
   documents_lsn pg_catalog.pg_lsn,
   requested_by  text NOT NULL,
   requested_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -61,9 +62,10 @@ COMMENT ON COLUMN anabranch.verification.compared IS 'groups or rows compared, t
 COMMENT ON COLUMN anabranch.verification.differing IS 'how many of them differed';
 COMMENT ON COLUMN anabranch.verification.retained IS 'groups or rows that the sources no longer explain, of partitions that were removed; NULL: the copy keeps none';
 COMMENT ON COLUMN anabranch.verification.undetermined IS 'those of which a part may be of such partitions: neither equal nor differing';
-COMMENT ON COLUMN anabranch.verification.document_keys IS 'which documents of an index, where not all';
+COMMENT ON COLUMN anabranch.verification.document_keys IS 'which documents of an index, where not all; NULL for one: all of them, in the mode keys, too';
 COMMENT ON COLUMN anabranch.verification.documents IS 'documents of an index that were compared with its copy';
 COMMENT ON COLUMN anabranch.verification.documents_differing IS 'how many of them differed';
+COMMENT ON COLUMN anabranch.verification.documents_repaired IS 'how many of these were put right';
 COMMENT ON COLUMN anabranch.verification.documents_lsn IS 'position of the copy at which the last of them were compared';
 COMMENT ON COLUMN anabranch.verification.requested_by IS 'who asked; empty: nobody, it was due (verify_every)';
 COMMENT ON COLUMN anabranch.verification.requested_at IS 'when';
@@ -185,7 +187,7 @@ BEGIN
          jsonb_agg(d.key ORDER BY d.number) FILTER (WHERE d.held_by = 'copy'),
          -- Documents that were not noted are looked for, and those that somebody else has made, which have no key.
          CASE WHEN bool_and(d.held_by = 'copy' OR d.key ?& coalesce(x.key, '{}')) AND coalesce(known.documents_differing, 0) <= noted.documents
-           THEN coalesce(jsonb_agg(d.key ORDER BY d.number) FILTER (WHERE d.held_by = 'index'), '[]') END,
+           THEN coalesce(jsonb_agg(d.key ORDER BY d.number) FILTER (WHERE d.held_by = 'index'), '[]') ELSE '[null]' END,
          true, 1, $2
   FROM anabranch.difference AS d LEFT JOIN anabranch.external_index AS x ON x.copy = known.copy WHERE d.run = $1 AND d.outcome IS NULL
   RETURNING v.run INTO number;
@@ -282,10 +284,10 @@ LEFT JOIN LATERAL (
   FROM anabranch.progress AS p WHERE p.copy = v.twin) AS fill ON true
 CROSS JOIN LATERAL (SELECT coalesce(v.differing + v.documents_differing, v.differing, v.documents_differing)) AS sums (differing)
 CROSS JOIN LATERAL (
-  SELECT d.repaired, sums.differing - d.repaired AS left_over, v.differing - d.repaired + d.repaired_documents AS copy_left_over,
-         v.documents_differing - d.repaired_documents AS index_left_over
-  FROM (SELECT count(*) AS repaired, count(*) FILTER (WHERE f.held_by = 'index') AS repaired_documents
-        FROM anabranch.difference AS f WHERE f.run = v.run AND f.outcome IN ('repaired', 'overwritten')) AS d) AS found
+  SELECT d.keys + d.documents AS repaired, sums.differing - d.keys - d.documents AS left_over, v.differing - d.keys AS copy_left_over,
+         v.documents_differing - d.documents AS index_left_over
+  FROM (SELECT count(*) AS keys, coalesce(v.documents_repaired, 0) AS documents
+        FROM anabranch.difference AS f WHERE f.run = v.run AND f.held_by = 'copy' AND f.outcome IN ('repaired', 'overwritten')) AS d) AS found
 ORDER BY v.run;
 COMMENT ON VIEW anabranch.verifications IS 'each verification: how far it is, and its verdict';
 COMMENT ON COLUMN anabranch.verifications.run IS 'number of the run';

@@ -249,7 +249,7 @@ def test_an_empty_index_is_made_anew(rig, make_redis):
 
 
 def test_an_engine_that_is_silent_holds_up_nobody(rig, make_redis):
-    """Not those of another engine, not even by what is to be removed from it; and a stop ends every wait."""
+    """Not those of another engine, not even by what is to be removed from it, and no snapshot is held; and a stop ends every wait."""
     redis = make_redis()
     rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 100) AS i")
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -263,6 +263,9 @@ def test_an_engine_that_is_silent_holds_up_nobody(rig, make_redis):
         wait_complete(rig, "first", seconds=30)  # less than the silent engine is waited for
         create_index(rig, "second", "cache", "SELECT id, name FROM item", ["id"])
         wait_complete(rig, "second", seconds=30)
+        held = rig.sql("SELECT application_name, state, clock_timestamp() - xact_start FROM pg_stat_activity WHERE application_name LIKE 'anabranch %' "
+                       "AND state LIKE 'idle in transaction%' AND xact_start < clock_timestamp() - interval '1 s'")
+        assert not held, held
         rig.sidecar.stop()
 
 

@@ -4,6 +4,7 @@ sidecars. After each the index holds what its query says, or the reason why not 
 import json
 import os
 import pathlib
+import re
 import shutil
 import time
 
@@ -21,6 +22,15 @@ def start(rig, redis, **more):
     rig.sidecar.start()
     wait_complete(rig, *caches.INDEXES)
     return path
+
+
+def start_items(rig, redis, count):
+    """An index "item_cached" of so many hashes "item:1" and on, each with the fields id and name."""
+    use_engines(rig, cache=redis_section(redis))
+    rig.sql(f"CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, {count}) AS i")
+    create_index(rig, "item_cached", "cache", "SELECT id, name FROM item", ["id"], shape="hash", key="item:{id}")
+    rig.sidecar.start()
+    wait_complete(rig, "item_cached")
 
 
 @needs(seconds=60)
@@ -76,6 +86,28 @@ def test_flushall_and_an_old_state(rig, make_redis, rng):
     wait_complete(rig, *caches.INDEXES)
     caches.expect_equal(rig, redis)
     assert rig.sidecar.log().count("gone back in time") == len(caches.INDEXES) + 1
+
+
+def test_a_lost_end_of_a_turn_is_noticed(rig, make_redis):
+    """Of many transactions of a turn the engine comes back without the last."""
+    redis = make_redis()
+    start_items(rig, redis, 3000)
+    rig.sql("UPDATE item SET name = name || '!'")
+    rig.wait_fresh("item_cached")
+    rig.sidecar.stop()
+    redis.stop()
+    log, = pathlib.Path(redis.path, "appendonlydir").glob("*.incr.aof")
+    written = log.read_bytes()
+    transactions = [begin.start() for begin in re.finditer(rb"\*1\r\n\$5\r\nMULTI\r\n", written)] + [len(written)]
+    last = max(begin for begin, end in zip(transactions, transactions[1:]) if b"item:" in written[begin:end])
+    log.write_bytes(written[:last])
+    redis.start()
+    assert not all(value["name"].endswith("!") for value in redis.contents().values())
+    rig.sidecar.start()
+    rig.wait_until(lambda: "gone back in time" in rig.sidecar.log(), "the loss to be noticed")
+    wait_complete(rig, "item_cached")
+    rig.wait_fresh("item_cached")
+    assert sum(value["name"].endswith("!") for value in redis.contents().values()) == 3000
 
 
 def test_full_memory_is_waited_for(rig, make_redis):
@@ -136,6 +168,52 @@ def test_damage_is_found_and_mended(rig, make_redis, rng):
     assert ended(rig, run)["differing"] == 0 and rig.sidecar.log().count(f"(copy=\"public.user_info\" run={run} mode") == 1
     redis.command("ZREM", "heaviest:5", "nobody")  # a member that no bookkeeping knows is nobody's to find
     caches.expect_equal(rig, redis)
+
+
+def test_repairs_before_a_kill_are_told(rig, make_redis):
+    """A run that is killed after it has repaired something goes on, and what it had repaired is noted and counts; of more than are noted, too."""
+    redis = make_redis()
+    start(rig, redis)
+    rig.wait_fresh(*caches.INDEXES)
+    rig.sidecar.stop()
+    gone = sorted((key for key in redis.contents() if key.startswith("tweet:")), key=lambda key: int(key.removeprefix("tweet:")))[:100]
+    redis.command("DEL", *gone)
+    rig.sidecar.start(failpoint="index_compared:2")
+    run = rig.value("SELECT anabranch.verify('tweet', 'index', duty => 1, repair => true)")
+    assert rig.sidecar.wait(60) == -9
+    assert len(differences(rig, run)) == 100
+    rig.sidecar.start()
+    end = ended(rig, run)
+    assert (end["differing"], end["repaired"], end["left_over"]) == (100, 100, 0) and end["verdict"].endswith("all of them repaired"), end
+    assert [outcome for _, _, outcome in differences(rig, run)] == ["repaired"] * 100
+    caches.expect_equal(rig, redis)
+
+
+def test_more_documents_than_are_noted_are_repaired(rig, make_redis):
+    redis = make_redis()
+    start_items(rig, redis, 12000)
+
+    def damage():
+        redis.command("DEL", *(f"item:{number}" for number in range(1, 11001)))
+
+    damage()
+    run = verify(rig, "item_cached", "index", repair=True)
+    assert (run["differing"], run["repaired"], run["left_over"]) == (11000, 11000, 0) and run["verdict"].endswith("all of them repaired"), run
+    damage()
+    run = verify(rig, "item_cached", "index")
+    assert run["differing"] == 11000 and len(differences(rig, run["run"])) == 10000, run
+    run = ended(rig, rig.value("SELECT anabranch.repair(%s)", (run["run"],)))
+    assert (run["differing"], run["repaired"], run["left_over"]) == (11000, 11000, 0), run
+    # The copy differs, too.
+    damage()
+    rig.sql("UPDATE anabranch_data.item_cached SET name = 'spoilt' WHERE id = 12000")
+    run = verify(rig, "item_cached")
+    assert run["differing"] == 11001, run
+    run = ended(rig, rig.value("SELECT anabranch.repair(%s)", (run["run"],)))
+    assert (run["mode"], run["left_over"]) == ("keys", 0), run
+    rig.wait_fresh("item_cached")
+    held = redis.contents()
+    assert len(held) == 12000 and held["item:12000"] == {"id": "12000", "name": "item 12000"}, (len(held), held["item:12000"])
 
 
 def test_documents_that_cannot_be(rig, make_redis):

@@ -69,9 +69,11 @@ class Batches : public DocumentStream {
     std::string event = fmt::format("{} finished", finished_++);
     for (const auto& one : refused) event += fmt::format(", {} refused", one.place);
     events.push_back(event);
+    refused_of_last = std::move(refused);
   }
 
   std::vector<std::string> events;
+  std::vector<RefusedDocument> refused_of_last;
   bool only_when_waited_for = false;
 
  private:
@@ -79,12 +81,18 @@ class Batches : public DocumentStream {
   std::size_t handed_out_ = 0, finished_ = 0;
 };
 
+std::vector<RefusedDocument> write_one(SearchEngine& engine, std::span<const Document> documents) {
+  Batches batches({documents});
+  BulkWriter(engine, "products-000001-write").write_all(batches, 7);
+  return std::move(batches.refused_of_last);
+}
+
 class BulkWriterTest : public ::testing::Test {
  protected:
   std::vector<RefusedDocument> write(const IndexSettings& settings, std::span<const Document> documents) {
     SearchEngine engine(settings, stop_);
     engine.connect();
-    return BulkWriter(engine, "products-000001-write").write(documents, 7);
+    return write_one(engine, documents);
   }
   std::string failure(const IndexSettings& settings, std::span<const Document> documents) {
     try {
@@ -235,7 +243,7 @@ TEST_F(BulkWriterTest, AnotherNodeTakesOver) {
   SearchEngine engine(settings, stop_);
   engine.connect();
   first.reset();
-  EXPECT_THAT(BulkWriter(engine, "a").write(Documents(2, 800), 7), IsEmpty());
+  EXPECT_THAT(write_one(engine, Documents(2, 800)), IsEmpty());
   EXPECT_EQ(second.requests().size(), 2U);
 }
 
@@ -248,7 +256,7 @@ TEST_F(BulkWriterTest, AStopEndsIt) {
     while (stub.requests().size() < 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     stop_.request();
   });
-  EXPECT_THROW(BulkWriter(engine, "a").write(Documents(1), 7), Interrupted);
+  EXPECT_THROW(write_one(engine, Documents(1)), Interrupted);
   other.join();
 }
 

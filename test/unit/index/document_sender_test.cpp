@@ -14,6 +14,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using Former = DocumentSender::Former;
 using namespace std::chrono_literals;
 
 // As the extension hands them out: {key, content}, nullptr for one that is to be gone.
@@ -36,7 +37,15 @@ DocumentBatch batch_of(const std::vector<std::pair<const char*, const char*>>& d
 class FakeIndex : public ExternalIndex {
  public:
   OpenedIndex open(uint64_t) override { return {}; }
-  std::vector<RefusedDocument> write(std::span<const Document> documents, IndexVersion) override {
+  void write_all(DocumentStream& stream, IndexVersion) override {
+    while (const auto documents = stream.next(true)) {
+      if (looks_ahead) {
+        EXPECT_FALSE(stream.next(false));
+      }
+      stream.finish(take(*documents));
+    }
+  }
+  std::vector<RefusedDocument> take(std::span<const Document> documents) {
     writes = true;
     while (held) std::this_thread::sleep_for(1ms);
     std::vector<RefusedDocument> refused;
@@ -60,6 +69,7 @@ class FakeIndex : public ExternalIndex {
 
   std::string refused_word = "no", refused_key = "never";
   std::atomic<bool> held{false}, writes{false};
+  bool looks_ahead = false;  // and is to get nothing
   std::vector<std::string> written;
 };
 
@@ -72,29 +82,30 @@ std::vector<std::string> keys_of(const std::vector<ParkedDocument>& parked) {
 TEST(DocumentSender, WritesInOrderAndTellsWhatCameOfIt) {
   FakeIndex index;
   DocumentSender sender(index, nullptr, 7, true);
-  sender.send(batch_of({{"a", "1"}, {"b", "no"}}), true);
-  sender.send(batch_of({}), false);
-  sender.send(batch_of({{"c", "2"}, {"never", nullptr}, {"e", nullptr}}), false);
-  sender.finish();
+  sender.send(batch_of({{"a", "1"}, {"b", "no"}}), Former::written);
+  sender.send(batch_of({}), Former::left);
+  sender.send(batch_of({{"c", "2"}, {"never", nullptr}, {"e", nullptr}}), Former::left);
+  const Sent sent = sender.finish();
   EXPECT_THAT(index.written, ElementsAre("a", "b", "c", "never", "e"));
-  EXPECT_EQ(sender.sent().documents, 5);
-  EXPECT_THAT(keys_of(sender.sent().parked), ElementsAre("b"));
-  EXPECT_EQ(sender.sent().parked[0].bytes, 2);
-  EXPECT_EQ(sender.sent().parked[0].reason, "not this");
-  EXPECT_THAT(sender.sent().taken, ElementsAre("a", "c", "never", "e"));
+  EXPECT_EQ(sent.documents, 5);
+  EXPECT_THAT(keys_of(sent.parked), ElementsAre("b"));
+  EXPECT_EQ(sent.parked[0].bytes, 2);
+  EXPECT_EQ(sent.parked[0].reason, "not this");
+  EXPECT_THAT(sent.taken, ElementsAre("a", "c", "never", "e"));
 }
 
 TEST(DocumentSender, GoesOnAfterItHasFinished) {
   FakeIndex index;
   DocumentSender sender(index, nullptr, 7, false);
-  sender.finish();
-  sender.send(batch_of({{"a", "1"}}), false);
-  sender.finish();
-  sender.send(batch_of({{"b", "no"}}), false);
-  sender.finish();
+  EXPECT_EQ(sender.finish().documents, 0);
+  sender.send(batch_of({{"a", "1"}}), Former::left);
+  EXPECT_THAT(sender.finish().parked, IsEmpty());
+  sender.send(batch_of({{"b", "no"}}), Former::left);
+  const Sent sent = sender.finish();
   EXPECT_THAT(index.written, ElementsAre("a", "b"));
-  EXPECT_THAT(keys_of(sender.sent().parked), ElementsAre("b"));
-  EXPECT_THAT(sender.sent().taken, IsEmpty());
+  EXPECT_EQ(sent.documents, 1);
+  EXPECT_THAT(keys_of(sent.parked), ElementsAre("b"));
+  EXPECT_THAT(sent.taken, IsEmpty());
 }
 
 TEST(DocumentSender, KeepsNoMoreThanTwoBatchesOnTheirWay) {
@@ -103,7 +114,7 @@ TEST(DocumentSender, KeepsNoMoreThanTwoBatchesOnTheirWay) {
   DocumentSender sender(index, nullptr, 7, false);
   std::atomic<int> accepted{0};
   std::thread reader([&] {
-    for (; accepted < 3; ++accepted) sender.send(batch_of({{"a", "1"}}), false);
+    for (; accepted < 3; ++accepted) sender.send(batch_of({{"a", "1"}}), Former::left);
   });
   while (accepted < 2) std::this_thread::sleep_for(1ms);
   std::this_thread::sleep_for(50ms);
@@ -118,13 +129,13 @@ TEST(DocumentSender, ThrowsWhatTheIndexHasThrown) {
   FakeIndex index;
   {
     DocumentSender sender(index, nullptr, 7, false);
-    sender.send(batch_of({{"a", "fail"}}), false);
+    sender.send(batch_of({{"a", "fail"}}), Former::left);
     EXPECT_THROW(sender.finish(), IndexError);
   }
   DocumentSender sender(index, nullptr, 7, false);
   EXPECT_THROW(
       {
-        for (int i = 0; i < 10; ++i) sender.send(batch_of({{"a", "fail"}}), false);
+        for (int i = 0; i < 10; ++i) sender.send(batch_of({{"a", "fail"}}), Former::left);
       },
       IndexError);
 }
@@ -135,8 +146,8 @@ TEST(DocumentSender, GivesUpWhatHasNotBegun) {
   std::thread release;
   {
     DocumentSender sender(index, nullptr, 7, false);
-    sender.send(batch_of({{"a", "1"}}), false);
-    sender.send(batch_of({{"b", "1"}}), false);
+    sender.send(batch_of({{"a", "1"}}), Former::left);
+    sender.send(batch_of({{"b", "1"}}), Former::left);
     while (!index.writes) std::this_thread::sleep_for(1ms);
     release = std::thread([&] {
       std::this_thread::sleep_for(50ms);
@@ -152,15 +163,26 @@ TEST(DocumentSender, TellsWhatOnlyTheFormerGenerationRefuses) {
     FakeIndex index, former;
     former.refused_word = "n";  // takes less
     DocumentSender sender(index, &former, 7, false);
-    sender.send(batch_of({{"a", content}, {"never", nullptr}}), to_former);
-    sender.finish();
+    sender.send(batch_of({{"a", content}, {"never", nullptr}}), to_former ? Former::written : Former::left);
+    const Sent sent = sender.finish();
     EXPECT_EQ(former.written.size(), to_former ? 2U : 0U);
-    return sender.sent().former_refuses;
+    return sent.former_refuses;
   };
   EXPECT_TRUE(former_refuses("new", true));
   EXPECT_FALSE(former_refuses("new", false));
   EXPECT_FALSE(former_refuses("no", true));
   EXPECT_FALSE(former_refuses("yes", true));
+}
+
+// Nobody attends to what is on its way meanwhile.
+TEST(DocumentSender, WritesTheFormerGenerationWhenNothingIsOnItsWay) {
+  FakeIndex index, former;
+  index.looks_ahead = true;
+  DocumentSender sender(index, &former, 7, false);
+  for (const char* key : {"a", "b", "c"}) sender.send(batch_of({{key, "1"}}), Former::written);
+  EXPECT_EQ(sender.finish().documents, 3);
+  EXPECT_THAT(index.written, ElementsAre("a", "b", "c"));
+  EXPECT_THAT(former.written, ElementsAre("a", "b", "c"));
 }
 
 }  // namespace
