@@ -95,10 +95,32 @@ const char* as_numeric(char* printed) {
   return DatumGetCString(DirectFunctionCall1(numeric_out, number));
 }
 
-// Whether a JSON text has a \u0000 in it, which json takes and jsonb does not.
-bool has_nul(const char* json) {
-  for (const char* at = json; (at = strchr(at, '\\')) != nullptr; at += 2)
-    if (strncmp(at, "\\u0000", 6) == 0) return true;
+// Whether a JSON text has something in it that json takes and jsonb may not: a \u0000, half of a surrogate pair, a
+// number that numeric does not hold.
+bool may_be_no_jsonb(const char* json) {
+  constexpr size_t exponent_digits_max = 4, digits_max = 10000;  // numeric holds 16383 behind the point
+  const auto is_surrogate = [](const char* at, char least, char most) {
+    return at[0] == '\\' && at[1] == 'u' && pg_tolower(at[2]) == 'd' && pg_tolower(at[3]) >= least &&
+           pg_tolower(at[3]) <= most;
+  };
+  bool in_string = false;
+  for (const char* at = json; *at != '\0'; ++at) {
+    if (*at == '"') {
+      in_string = !in_string;
+    } else if (in_string && *at == '\\') {
+      if (strncmp(at, "\\u0000", 6) == 0) return true;
+      const bool is_pair = is_surrogate(at, '8', 'b') && is_surrogate(at + 6, 'c', 'f');
+      if (is_surrogate(at, '8', 'f') && !is_pair) return true;
+      at += is_pair ? 11 : 1;
+    } else if (!in_string && isdigit(static_cast<unsigned char>(*at))) {
+      const size_t digits = strspn(at, "0123456789");
+      const bool is_signed = at > json && (at[-1] == '+' || at[-1] == '-');
+      const char* before = at - (is_signed ? 2 : 1);
+      const bool is_exponent = before >= json && pg_tolower(*before) == 'e';
+      if (digits > (is_exponent ? exponent_digits_max : digits_max)) return true;
+      at += digits - 1;
+    }
+  }
   return false;
 }
 
@@ -112,7 +134,7 @@ const char* on_one_line(char* json) {
 const char* printed_by_to_jsonb(RowJsonColumn* column, Datum value) {
   if (column->base == JSONOID) {
     char* json = TextDatumGetCString(value);
-    if (has_nul(json)) return on_one_line(json + strspn(json, " \t\r\n"));
+    if (may_be_no_jsonb(json)) return on_one_line(json + strspn(json, " \t\r\n"));
   }
   const Datum json = FunctionCall1(&column->print, value);
   char* text = DatumGetCString(DirectFunctionCall1(jsonb_out, json));

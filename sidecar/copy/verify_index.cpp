@@ -10,9 +10,11 @@
 namespace anabranch {
 namespace {
 
-// As JSON where it is some, without reading its numbers; else as a string.
-std::string shown_json(const std::string& text) {
-  if (nlohmann::json::accept(text)) return text;
+// As JSON where it is some that jsonb takes, without reading its numbers; else as a string, in which U+FFFD stands for
+// NUL.
+std::string shown_json(std::string text) {
+  if (text.find("\\u0000") == std::string::npos && nlohmann::json::accept(text)) return text;
+  for (std::size_t nul = 0; (nul = text.find('\0', nul)) != std::string::npos;) text.replace(nul, 1, "\xEF\xBF\xBD");
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -35,7 +37,7 @@ IndexComparison compare_index_of(const VerifyContext& context, Connection& conne
   using Kind = IndexError::Kind;
   const Result asked = connection.exec("SELECT key, repaired_before FROM anabranch.begin_index_comparison($1::bigint)",
                                        Parameters().integer(run.run));
-  if (asked.rows() == 0) return {};
+  if (asked.rows() == 0 && run.mode != "index") return {};
   const std::vector<IndexCopy> indexes = indexes_to_deliver(connection);
   const auto copy =
       std::find_if(indexes.begin(), indexes.end(), [&](const IndexCopy& index) { return index.oid == run.copy; });
@@ -50,7 +52,7 @@ IndexComparison compare_index_of(const VerifyContext& context, Connection& conne
   for (std::size_t row = 0; row < asked.rows(); ++row)
     if (!asked.null(row, 0)) options.keys.emplace_back(asked.text(row, 0));
   options.repairs = run.repairs;
-  options.repaired_before = asked.integer(0, 1);
+  if (asked.rows() > 0) options.repaired_before = asked.integer(0, 1);
   options.duty = run.duty;
   options.differences_max = differences_max;
   options.note = note;

@@ -184,7 +184,8 @@ COMMENT ON FUNCTION anabranch.heartbeat(text, bigint, text) IS
 
 CREATE FUNCTION anabranch.begin_batch(source text, token bigint,
                                       OUT snapshot pg_catalog.pg_snapshot, OUT flush_lsn pg_catalog.pg_lsn)
-LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- A repair keeps batches out for as long as its corrections take: longer than the table of one copy is waited for.
+LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s'
 AS 'MODULE_PATHNAME', 'anabranch_begin_batch';
 COMMENT ON FUNCTION anabranch.begin_batch(text, bigint) IS
   'first call of a batch''s transaction: locks the source, checks the token, tells what is visible';

@@ -117,16 +117,29 @@ DECLARE
   counted record;
 BEGIN
   UPDATE anabranch.difference AS d SET outcome = CASE d.class WHEN 'extra' THEN 'retained' ELSE 'undetermined' END
-  WHERE d.run = $1 AND d.class IN ('extra', 'wrong');
+  WHERE d.run = $1 AND d.held_by = 'copy' AND d.outcome IS NULL AND d.class IN ('extra', 'wrong');
   SELECT count(*) AS listed, count(*) FILTER (WHERE d.outcome = 'retained') AS retained,
          count(*) FILTER (WHERE d.outcome = 'undetermined') AS undetermined, count(*) FILTER (WHERE d.outcome IS NULL) AS differing
-  INTO counted FROM anabranch.difference AS d WHERE d.run = $1;
+  INTO counted FROM anabranch.difference AS d
+  WHERE d.run = $1 AND d.held_by = 'copy' AND (d.outcome IS NULL OR d.outcome IN ('retained', 'undetermined'));
   UPDATE anabranch.verification AS v
   SET retained = counted.retained, undetermined = counted.undetermined + greatest($2 - counted.listed, 0) WHERE v.run = $1;
   RETURN counted.differing;
 END
 $$;
 COMMENT ON FUNCTION anabranch.set_retained_apart(bigint, bigint) IS 'takes what removed partitions explain, or may, out of what differs; how much still does';
+
+-- What it has repaired differed, and was there: that stays.
+CREATE FUNCTION anabranch.forget_unrepaired(run bigint, OUT repaired bigint, OUT place bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  DELETE FROM anabranch.difference AS d
+  WHERE d.run = $1 AND d.held_by = 'copy' AND d.outcome IS DISTINCT FROM 'repaired' AND d.outcome IS DISTINCT FROM 'overwritten';
+  SELECT count(*) FILTER (WHERE d.held_by = 'copy'), coalesce(max(d.number), 0) INTO repaired, place FROM anabranch.difference AS d WHERE d.run = $1;
+END
+$$;
+COMMENT ON FUNCTION anabranch.forget_unrepaired(bigint) IS
+  'before a run that was cut off compares again: deletes what it had found and not repaired; how much it had, and the last number';
 
 CREATE FUNCTION anabranch.record_proof(run bigint, delta bytea, expected_state oid, buckets int, differences_max bigint,
                                        OUT compared bigint, OUT differing bigint)
@@ -135,10 +148,12 @@ DECLARE
   known anabranch.verification;
   began timestamptz := clock_timestamp();
   found record;
-  place bigint := 0;
+  before record;
+  place bigint;
 BEGIN
   SELECT * INTO STRICT known FROM anabranch.verification AS v WHERE v.run = record_proof.run;
-  DELETE FROM anabranch.difference AS d WHERE d.run = known.run;
+  SELECT * INTO before FROM anabranch.forget_unrepaired(known.run);
+  place := before.place;
   FOR found IN
     SELECT * FROM anabranch.prove(known.copy, record_proof.delta, record_proof.expected_state, known.keys, record_proof.buckets,
                                   record_proof.differences_max)
@@ -158,7 +173,7 @@ BEGIN
   UPDATE anabranch.verification AS v
   SET lsn = (SELECT greatest(p.lsn, h.lsn) FROM anabranch.progress AS p CROSS JOIN anabranch.source AS h
              WHERE p.copy = known.copy AND h.name = 'home'),
-      snapshot = pg_current_snapshot(), compared = record_proof.compared, differing = record_proof.differing,
+      snapshot = pg_current_snapshot(), compared = record_proof.compared, differing = record_proof.differing + before.repaired,
       proved_at = clock_timestamp(), proof_seconds = extract(epoch FROM clock_timestamp() - began)
   WHERE v.run = known.run;
 END

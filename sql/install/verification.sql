@@ -172,7 +172,8 @@ BEGIN
   IF known.state IN ('queued', 'running') THEN
     RAISE EXCEPTION 'verification % is not through', $1 USING ERRCODE = 'AN002', HINT = 'Wait for its end in anabranch.verifications.';
   END IF;
-  IF NOT EXISTS (SELECT FROM anabranch.difference AS d WHERE d.run = $1 AND d.outcome IS NULL) THEN
+  IF NOT EXISTS (SELECT FROM anabranch.difference AS d WHERE d.run = $1 AND d.outcome IS NULL)
+    AND coalesce(known.documents_differing <= coalesce(known.documents_repaired, 0), true) THEN
     RAISE NOTICE 'verification % has found nothing that is still to be repaired', $1;
     RETURN NULL;
   END IF;

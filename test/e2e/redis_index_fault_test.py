@@ -189,9 +189,68 @@ def test_repairs_before_a_kill_are_told(rig, make_redis):
     caches.expect_equal(rig, redis)
 
 
+def test_repairs_of_the_copy_before_a_kill_are_told(rig, make_redis):
+    """Also when the copy has been proved again since."""
+    redis = make_redis()
+    start_items(rig, redis, 3000)
+    rig.sidecar.stop()
+    rig.sql("UPDATE anabranch_data.item_cached SET name = 'spoilt' WHERE id > 2950")
+    redis.command("DEL", *(f"item:{number}" for number in range(1000, 1100)))  # the first in the order of texts
+    rig.sidecar.start(failpoint="index_compared:2")
+    run = rig.value("SELECT anabranch.verify('item_cached', 'full', duty => 1, repair => true)")
+    assert rig.sidecar.wait(60) == -9
+    rig.sidecar.start()
+    end = ended(rig, run)
+    assert (end["differing"], end["repaired"], end["left_over"]) == (150, 150, 0) and end["verdict"].count("all of them repaired") == 2, end
+    noted = dict(rig.sql("SELECT held_by || ' ' || outcome, count(*) FROM anabranch.differences WHERE run = %s GROUP BY 1", (run,)))
+    assert noted == {"copy repaired": 50, "index repaired": 100}, noted
+
+
+def test_json_that_jsonb_cannot_hold(rig, make_redis):
+    """It is delivered as it is, compared, and shown as far as it can be."""
+    redis = make_redis()
+    use_engines(rig, cache=redis_section(redis))
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, facts json); INSERT INTO item VALUES (1, '{\"a\": 1}')")
+    for name, shape in (("whole", "json"), ("fields", "hash")):
+        create_index(rig, name, "cache", "SELECT id, facts FROM item", ["id"], shape=shape, key=f"{name}:{{id}}")
+    rig.sidecar.start()
+    wait_complete(rig, "whole", "fields")
+    odd = [r'{"a":"\u0000"}', r'{"a":"\ud800"}', r'{"a":"\ud83d\ud83d"}', '{"a":1e999999}', '{"a":-1.5E-99999}', '{"a":1' + "0" * 200_000 + "}"]
+    for number, facts in enumerate(odd, 2):
+        rig.sql("INSERT INTO item VALUES (%s, %s)", (number, facts))
+    rig.sql(r"""INSERT INTO item VALUES (20, '{"a":"\ud83d\ude00 \\ud800","b":"1e99999","c":[1e5,-2]}'); UPDATE item SET facts = '{"a": 2}' WHERE id = 1""")
+    rig.wait_fresh("whole", "fields")
+    assert rig.sql("SELECT * FROM anabranch.dead_letters") == []
+    held = redis.contents()
+    for number, facts in enumerate(odd, 2):
+        assert facts in held[f"whole:{number}"] and held[f"fields:{number}"]["facts"] == facts, (number, facts[:50])
+    assert json.loads(held["fields:20"]["facts"]) == {"a": "\U0001f600 \\ud800", "b": "1e99999", "c": [100000, -2]}, held["fields:20"]
+    # What is lost of it, and what somebody else has written.
+    redis.command("DEL", "whole:2", "whole:3", "whole:5", "fields:2")
+    with redis.client() as call:
+        call("SET", "whole:20", b'{"a":"\\u0000"}')
+        call("HSET", "fields:20", "facts", b"\0binary")
+    for name, differing in (("whole", 4), ("fields", 2)):
+        run = verify(rig, name, "index")
+        assert (run["state"], run["differing"]) == ("done", differing), run
+        run = verify(rig, name, "index", repair=True)
+        assert (run["state"], run["repaired"], run["left_over"]) == ("done", differing, 0), run
+    assert redis.contents() == held
+
+
 def test_more_documents_than_are_noted_are_repaired(rig, make_redis):
     redis = make_redis()
     start_items(rig, redis, 12000)
+    # Of those that are not noted some cannot be repaired yet.
+    with redis.client() as call:
+        call("DEL", *(f"item:{number}" for number in range(1, 12001)))
+        for number in range(9500, 10000):  # among the last in the order of texts
+            call("SET", f"item:{number}", "somebody's")
+    run = verify(rig, "item_cached", "index", repair=True)
+    assert (run["differing"], run["repaired"], run["left_over"]) == (12000, 11500, 500), run
+    redis.command("DEL", *(f"item:{number}" for number in range(9500, 10000)))
+    run = ended(rig, rig.value("SELECT anabranch.repair(%s)", (run["run"],)))
+    assert (run["differing"], run["repaired"], run["left_over"]) == (500, 500, 0), run
 
     def damage():
         redis.command("DEL", *(f"item:{number}" for number in range(1, 11001)))

@@ -217,6 +217,27 @@ def test_many_differences(rig):
 
 
 @needs(seconds=45)
+def test_many_keys_are_repaired_under_load(rig):
+    """Batches wait for them, and the sidecar goes on in its session."""
+    rig.sql(social.SCHEMA)
+    rig.sql("INSERT INTO users SELECT u, 'user ' || u FROM generate_series(1001, 12000) AS u")
+    rig.init()
+    rig.create("user_activity", social.USER_ACTIVITY)
+    rig.sidecar.start()
+    rig.wait_live("user_activity")
+    with rig.load(social.LOAD):
+        rig.sql("UPDATE anabranch_data.user_activity SET anabranch_s1 = anabranch_s1 + 7 WHERE user_id % 3 = 0; "
+                "DELETE FROM anabranch_data.user_activity WHERE user_id > 1010 AND user_id % 3 = 1")
+        run = verify(rig, "user_activity", repair=True)
+        wait_ended(rig, run)
+        state, _, differing, words = verdict(rig, run)
+        assert state == "done" and differing > 7000 and words.endswith("all of them repaired"), (state, differing, words)
+    assert rig.value("SELECT token FROM anabranch.source WHERE name = 'home'") == 1
+    rig.expect_current({"user_activity": social.USER_ACTIVITY})
+    rig.sidecar.stop()
+
+
+@needs(seconds=45)
 def test_exact_when_killed_at_each_step(rig, rng):
     """A run that was cut off is taken up again, repairs are in once."""
     prepare(rig)
