@@ -195,7 +195,7 @@ def test_repairs_of_the_copy_before_a_kill_are_told(rig, make_redis):
     start_items(rig, redis, 3000)
     rig.sidecar.stop()
     rig.sql("UPDATE anabranch_data.item_cached SET name = 'spoilt' WHERE id > 2950")
-    redis.command("DEL", *(f"item:{number}" for number in range(1000, 1100)))  # the first in the order of texts
+    redis.command("DEL", *(f"item:{number}" for number in range(1, 101)))  # those that are compared first
     rig.sidecar.start(failpoint="index_compared:2")
     run = rig.value("SELECT anabranch.verify('item_cached', 'full', duty => 1, repair => true)")
     assert rig.sidecar.wait(60) == -9
@@ -244,11 +244,11 @@ def test_more_documents_than_are_noted_are_repaired(rig, make_redis):
     # Of those that are not noted some cannot be repaired yet.
     with redis.client() as call:
         call("DEL", *(f"item:{number}" for number in range(1, 12001)))
-        for number in range(9500, 10000):  # among the last in the order of texts
+        for number in range(11501, 12001):  # those that are compared last
             call("SET", f"item:{number}", "somebody's")
     run = verify(rig, "item_cached", "index", repair=True)
     assert (run["differing"], run["repaired"], run["left_over"]) == (12000, 11500, 500), run
-    redis.command("DEL", *(f"item:{number}" for number in range(9500, 10000)))
+    redis.command("DEL", *(f"item:{number}" for number in range(11501, 12001)))
     run = ended(rig, rig.value("SELECT anabranch.repair(%s)", (run["run"],)))
     assert (run["differing"], run["repaired"], run["left_over"]) == (500, 500, 0), run
 
