@@ -219,7 +219,7 @@ def test_an_earlier_copy_of_the_data_is_an_earlier_state(make_kafka):
 def test_three_nodes_keep_what_they_acknowledged(make_kafka):
     kafka = make_kafka(nodes=3)
     kafka.create_topic("t")
-    first = kafka.leader("t")
+    first = kafka.await_leader("t")
     producer = kafka.producer(transactional_id="moves", acks="all")
     producer.init_transactions(60)
     producer.begin_transaction()
@@ -229,14 +229,14 @@ def test_three_nodes_keep_what_they_acknowledged(make_kafka):
     producer.produce("t", b"after")
     assert producer.flush(60) == 0
     producer.commit_transaction(60)
-    assert kafka.leader("t") not in (None, first)
+    assert kafka.await_leader("t", other_than=first)
     assert values(kafka, "t") == [b"before", b"after"]
 
     kafka.start(first)
     wait_until(lambda: first in kafka._admin.list_topics("t").topics["t"].partitions[0].isrs, "the node's return", 60)
     kafka.elect_preferred_leader("t")
-    wait_until(lambda: kafka.leader("t") == kafka._admin.list_topics("t").topics["t"].partitions[0].replicas[0], "the first replica's lead")
-    second = kafka.leader("t")
+    second = kafka._admin.list_topics("t").topics["t"].partitions[0].replicas[0]
+    wait_until(lambda: kafka.leader("t") == second, "the first replica's lead")
     kafka.stop(second)
-    assert kafka.leader("t") != second
+    assert kafka.await_leader("t", other_than=second)
     assert values(kafka, "t") == [b"before", b"after"]

@@ -124,9 +124,22 @@ class Kafka:
         return {name: len(topic.partitions) for name, topic in found.items() if not name.startswith("__")}
 
     def leader(self, topic, partition=0):
-        """The node; None while there is none."""
+        """The node; None while there is none that the node knows of that is asked. With several nodes, any of them may be
+        asked, and may not have heard yet: see `await_leader`."""
         described = self._admin.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic].partitions.get(partition)
         return described.leader if described is not None and described.leader >= 0 else None
+
+    def await_leader(self, topic, other_than=None):
+        """The node that leads partition 0, as soon as one is told that is not `other_than`."""
+        leader = None
+
+        def is_told():
+            nonlocal leader
+            leader = self.leader(topic)
+            return leader not in (None, other_than)
+
+        wait_until(is_told, f"a leader of {topic}", 60)
+        return leader
 
     def elect_preferred_leader(self, topic, partition=0):
         """Moves the leader back to the first replica."""
