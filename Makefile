@@ -10,7 +10,7 @@ OBJS         = $(patsubst %.cpp,%.o,$(wildcard extension/*.cpp)) extension/value
 DATA         = $(wildcard sql/$(EXTENSION)--*--*.sql)
 # The install script is these files, in this order.
 INSTALL_SQL  = $(patsubst %,sql/install/%.sql,schema tables definitions batches copying sources consequences data_definition requests \
-                 freshness verification proving twins indexes publishing deliveries content streams views decoder grants)
+                 freshness verification proving twins indexes publishing deliveries content streams views explain decoder grants)
 DATA_built   = sql/$(EXTENSION)--$(EXTVERSION).sql
 REGRESS      = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=tmp_check --load-extension=pgtap --load-extension=$(EXTENSION)

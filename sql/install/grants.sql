@@ -104,6 +104,7 @@ TO anabranch_sidecar;
 GRANT SELECT ON anabranch.status, anabranch.findings, anabranch.copies, anabranch.sources, anabranch.publishers, anabranch.dead_letters,
   anabranch.contents, anabranch.indexes, anabranch.verifications, anabranch.differences
 TO anabranch_monitor, anabranch_operator, anabranch_sidecar;
+GRANT EXECUTE ON FUNCTION anabranch.explain(regclass, boolean) TO anabranch_monitor, anabranch_operator;
 -- A view's functions run as its reader.
 GRANT EXECUTE ON FUNCTION
   anabranch.unreadable(oid, oid, int2[]), anabranch.misfits(oid, oid, int2[], text[]), anabranch.column_definitions(oid, int2[]),
