@@ -148,6 +148,7 @@ void Comparing::compare_copy() {
       std::set<std::string, std::less<>> contested;
       const auto turn = take_turn(contested);
       const DocumentBatch batch = turn->next(behind, rows_max_);
+      turn->end_snapshot();
       judge(*turn, batch.documents(), contested, {});
       all = batch.rows() == 0;
       if (!all) behind = batch.last_key();
@@ -168,6 +169,7 @@ void Comparing::compare_held() {
       std::set<std::string, std::less<>> contested;
       const auto turn = take_turn(contested);
       const DocumentBatch expected = turn->keyed(keys_of(page), Turn::Contents::empty);
+      turn->end_snapshot();
       const std::vector<HeldDocument> held = index_->extra(page, expected.documents());
       const std::vector<Document> extra = as_gone(held);
       std::vector<Suspect> suspects;
@@ -215,6 +217,7 @@ void Comparing::compare_keyed(const std::set<std::string, std::less<>>& keys, bo
   std::set<std::string, std::less<>> contested;
   const auto turn = take_turn(contested);
   const DocumentBatch expected = turn->keyed(list + "]");
+  turn->end_snapshot();
   Delivered delivered;
   if (deliver) {
     std::vector<Document> pending;

@@ -82,8 +82,10 @@ Delivery::Outcome Delivery::take_turn() {
     if (!may_go_on(turn.state())) return Outcome::changed;
     const DeliveryState& state = *turn.state();
     if (!state.live) {
-      if (opened_ && record_anyway_) turn.record(token_, {});
-      if (opened_) record_anyway_ = false;
+      if (opened_ && record_anyway_) {
+        turn.record(token_, {});
+        record_anyway_ = false;
+      }
       return Outcome::waiting;
     }
     if (!opened_) return Outcome::more;
@@ -154,11 +156,13 @@ bool Delivery::deliver(Turn& turn) {
   // What a turn that broke off has sent may still be on its way.
   const IndexVersion version = std::max(version_at(state), written_ + 1);
   if (filling || state.pending > 0) written_ = version;
-  DocumentSender sender(*index_, former_.get(), version, state.refused);
   Delivered delivered;
+  // While nothing is on its way: what the engine has is asked for under our snapshot, and that is not to wait for more.
+  if (filling && state.swept_to && swept_all_ && !none_extra_) none_extra_ = remove_extra(turn, version, delivered);
+  DocumentSender sender(*index_, former_.get(), version, state.refused);
   bool complete = send_pending(turn, sender, delivered);
   bool filled = false;
-  if (filling) filled = sweep(turn, sender, version, delivered);
+  if (filling) filled = sweep(turn, sender, delivered);
   turn.end_snapshot();
   take(sender.finish(), delivered);
   failpoint("index_written");
@@ -213,7 +217,7 @@ bool Delivery::send_pending(Turn& turn, DocumentSender& sender, Delivered& deliv
     DocumentBatch batch = turn.changed(number, range.upto);
     adapt(batch);
     keyless = keyless || !batch.keyless().empty();
-    sender.send(std::move(batch), DocumentSender::Former::written);
+    sender.send(std::move(batch), DocumentSender::Former::written, turn.began() + turn_time_max);
     number = range.upto;
     if (range.count < pending_max) break;
     if (turn.age() > turn_time_max) break;
@@ -221,16 +225,14 @@ bool Delivery::send_pending(Turn& turn, DocumentSender& sender, Delivered& deliv
     range = turn.pending_behind(number, pending_max);
   }
   if (number != state.number) delivered.number = number;
-  if (keyless) {
-    take(sender.finish(), delivered);
-    append(delivered.parked, turn.keyless(keyless_max).parked());
-  }
+  if (keyless) append(delivered.parked, turn.keyless(keyless_max).parked());
   return range.count < pending_max;
 }
 
 // Whether the generation is complete.
-bool Delivery::sweep(Turn& turn, DocumentSender& sender, IndexVersion version, Delivered& delivered) {
+bool Delivery::sweep(Turn& turn, DocumentSender& sender, Delivered& delivered) {
   const DeliveryState& state = *turn.state();
+  const milliseconds time_max = !state.delivered ? first_fill_turn_time_max : turn_time_max;
   std::optional<std::string> behind = state.swept_to;
   int64_t swept = state.swept;
   if (!behind) {
@@ -244,14 +246,12 @@ bool Delivery::sweep(Turn& turn, DocumentSender& sender, IndexVersion version, D
     swept_all_ = batch.rows() == 0;
     if (!swept_all_) behind = batch.last_key();
     swept += static_cast<int64_t>(batch.rows());
-    sender.send(std::move(batch), DocumentSender::Former::left);
-    if (turn.age() > (!state.delivered ? first_fill_turn_time_max : turn_time_max)) break;
+    sender.send(std::move(batch), DocumentSender::Former::left, turn.began() + time_max);
+    if (turn.age() > time_max) break;
   }
   delivered.swept_to = behind.value_or("{}");
   delivered.swept = swept;
-  if (!swept_all_) return false;
-  take(sender.finish(), delivered);
-  if (!none_extra_ && !remove_extra(turn, version, delivered)) return false;
+  if (!swept_all_ || !none_extra_) return false;
   append(delivered.parked, turn.keyless(keyless_max).parked());
   return true;
 }

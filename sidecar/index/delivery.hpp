@@ -18,7 +18,7 @@ class DocumentSender;
 //      under way.
 //   3. While a generation is not complete, further documents are read in the order of their keys and sent, too: those
 //      behind are pending when they change, and those before are still to come, so when the end is reached all are
-//      there. What the index has and the copy has not is then removed, and readers find the generation.
+//      there. What the index has and the copy has not is removed in the turns after, and readers find the generation.
 //   4. When the engine has acknowledged everything it is told so, by a version of its own: one that comes back without
 //      the end of what it acknowledged comes back without that. This is recorded, and the turn is over. Where it breaks
 //      off before, the same is sent again, with a later version.
@@ -57,7 +57,7 @@ class Delivery {
   std::string what_was_lost(const DeliveryState& state) const;
   bool deliver(Turn& turn);
   bool send_pending(Turn& turn, DocumentSender& sender, Delivered& delivered);
-  bool sweep(Turn& turn, DocumentSender& sender, IndexVersion version, Delivered& delivered);
+  bool sweep(Turn& turn, DocumentSender& sender, Delivered& delivered);
   bool remove_extra(Turn& turn, IndexVersion version, Delivered& delivered);
   std::chrono::steady_clock::time_point refresh_due(bool more) const;
   void refresh(bool filling);
@@ -76,7 +76,7 @@ class Delivery {
   IndexVersion written_ = 0;    // the highest version that was used
   int rows_max_;
   bool swept_all_ = false;   // every document has been sent; now for those that are too many
-  bool none_extra_ = false;  // of them there are none: the index was empty when that began
+  bool none_extra_ = false;  // of them there are none: the index was empty when that began, or has been looked through
   std::string extra_after_;  // how far the index has been looked through for them
   bool unseen_ = false;      // something is written, and not found yet
   std::chrono::steady_clock::time_point refresh_began_{}, refresh_ended_{};  // the last one

@@ -27,9 +27,9 @@ class DocumentSender::Queue : public DocumentStream {
   explicit Queue(const DocumentSender& sender) : sender_(sender) {}
 
   // By the thread that reads. False: nothing is written any more.
-  bool push(DocumentBatch batch, Former former) {
+  bool push(DocumentBatch batch, Former former, std::chrono::steady_clock::time_point until) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return batches_.size() < batches_max || broken_; });
+    changed_.wait_until(lock, until, [&] { return batches_.size() < batches_max || broken_; });
     batches_.push_back({std::move(batch), sender_.former_ && former == Former::written, {}});
     changed_.notify_all();
     return !broken_;
@@ -123,7 +123,7 @@ DocumentSender::~DocumentSender() {
   if (writer_.valid()) writer_.wait();
 }
 
-void DocumentSender::send(DocumentBatch batch, Former former) {
+void DocumentSender::send(DocumentBatch batch, Former former, std::chrono::steady_clock::time_point until) {
   if (batch.rows() == 0) return;
   if (!queue_) {
     queue_ = std::make_unique<Queue>(*this);
@@ -136,7 +136,7 @@ void DocumentSender::send(DocumentBatch batch, Former former) {
       }
     });
   }
-  if (!queue_->push(std::move(batch), former)) writer_.get();
+  if (!queue_->push(std::move(batch), former, until)) writer_.get();
 }
 
 Sent DocumentSender::finish() {

@@ -1,6 +1,7 @@
 // Documents of one turn on their way to the index, while more are being read.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <future>
 #include <memory>
@@ -31,10 +32,10 @@ class DocumentSender {
   DocumentSender(const DocumentSender&) = delete;
   DocumentSender& operator=(const DocumentSender&) = delete;
 
-  // Takes what is to be sent, and waits while as many batches are on their way as may be. Throws what an index has
-  // thrown.
+  // Takes what is to be sent, and waits while as many batches are on their way as may be, but not beyond `until`: it is
+  // held then as well, and finish() is to be the next call but one at most. Throws what an index has thrown.
   enum class Former { written, left };
-  void send(DocumentBatch batch, Former former);
+  void send(DocumentBatch batch, Former former, std::chrono::steady_clock::time_point until);
   // When this returns everything has been acknowledged or refused: what has come of it since the last call. Throws as
   // send().
   Sent finish();

@@ -32,6 +32,7 @@ constexpr std::array meanings = {
     // Of ours; opening makes what is missing.
     Meaning{"RENEWED", Kind::unreachable, "the index is opened anew"},
     Meaning{"ERR Function not found", Kind::unreachable, "the index is opened anew, which loads the functions"},
+    Meaning{"ERR max number of clients reached", Kind::busy, "raise Redis's maxclients, or end clients of others"},
     Meaning{"OOM", Kind::busy, "raise Redis's maxmemory, or remove other keys"},
     Meaning{"BUSY", Kind::busy, "wait until the script of somebody else ends, or SCRIPT KILL"},
     Meaning{"TRYAGAIN", Kind::busy, "wait until the cluster has moved the slot"},

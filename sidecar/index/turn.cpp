@@ -5,8 +5,7 @@
 namespace anabranch {
 namespace {
 
-// First of the two numbers of our advisory locks of indexes; the second is the copy.
-constexpr int64_t lock_class = 0x414e4158;
+constexpr const char* lock_not_available = "55P03";
 
 std::optional<int64_t> optional_integer(const Result& result, std::size_t column) {
   if (result.null(0, column)) return std::nullopt;
@@ -89,10 +88,15 @@ std::vector<IndexCopy> indexes_to_deliver(Connection& connection) {
 
 Turn::Turn(Connection& connection, uint32_t copy, int pending_max)
     : connection_(connection), copy_(copy), pending_max_(pending_max) {
-  // By itself: a statement that waits would have its snapshot from before.
-  connection_.exec("SELECT pg_advisory_lock($1::int, $2::int)",
-                   Parameters().integer(lock_class).integer(static_cast<int32_t>(copy_)));
-  locked_ = true;
+  while (!locked_) {
+    try {
+      // By itself: a statement that waits would have its snapshot from before.
+      connection_.exec("SELECT anabranch.take_turn($1::oid)", Parameters().integer(copy_));
+      locked_ = true;
+    } catch (const PgError& error) {
+      if (error.sqlstate() != lock_not_available) throw;
+    }
+  }
   began_ = std::chrono::steady_clock::now();
   try {
     connection_.send("BEGIN ISOLATION LEVEL REPEATABLE READ", Parameters());
@@ -119,8 +123,7 @@ void Turn::end() noexcept {
   try {
     if (!connection_.usable()) return;  // and the lock has gone with the session
     if (connection_.in_transaction()) connection_.exec("ROLLBACK");
-    connection_.exec("SELECT pg_advisory_unlock($1::int, $2::int)",
-                     Parameters().integer(lock_class).integer(static_cast<int32_t>(copy_)));
+    connection_.exec("SELECT anabranch.end_turn($1::oid)", Parameters().integer(copy_));
   } catch (const std::exception& error) {
     log_debug("a turn at an index could not be given back", {{"error", error.what()}});
   }
@@ -191,8 +194,7 @@ void Turn::record(uint64_t token, const Delivered& delivered) {
           .optional_text(delivered.taken.empty() ? std::nullopt : std::optional(json_list(delivered.taken)))
           .boolean(delivered.frozen));
   connection_.send("COMMIT", Parameters());
-  connection_.send("SELECT pg_advisory_unlock($1::int, $2::int)",
-                   Parameters().integer(lock_class).integer(static_cast<int32_t>(copy_)));
+  connection_.send("SELECT anabranch.end_turn($1::oid)", Parameters().integer(copy_));
   connection_.collect();
   locked_ = false;
 }

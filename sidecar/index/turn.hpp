@@ -77,6 +77,7 @@ class Turn {
   int pending_max() const { return pending_max_; }
   // Since the snapshot was taken.
   std::chrono::milliseconds age() const;
+  std::chrono::steady_clock::time_point began() const { return began_; }
 
   // The next pending ones behind a number: their last number, and how many they are.
   struct Range {

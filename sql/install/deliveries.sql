@@ -63,7 +63,19 @@ $$;
 COMMENT ON FUNCTION anabranch.pending_behind(oid, bigint, int) IS 'up to which number the next pending keys behind one go, and how many they are';
 
 -- One lock, taken before the transaction whose snapshot the documents are read in: deliveries of an index, and comparisons with it,
--- follow each other.
+-- follow each other. Who waits for it has a snapshot, too, and gives it up after a second by lock_not_available: to try again.
+CREATE FUNCTION anabranch.take_turn(copy oid) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
+  SELECT pg_advisory_lock(1095647576, $1::int)
+$$;
+COMMENT ON FUNCTION anabranch.take_turn(oid) IS 'waits up to a second for the session''s turn at an index: nobody else reads or writes it meanwhile';
+
+CREATE FUNCTION anabranch.end_turn(copy oid) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_advisory_unlock(1095647576, $1::int)
+$$;
+COMMENT ON FUNCTION anabranch.end_turn(oid) IS 'gives back what take_turn has taken';
+
 CREATE FUNCTION anabranch.delivery_state(copy oid, rows_max int, OUT live boolean, OUT watched boolean, OUT lsn pg_catalog.pg_lsn, OUT as_of timestamptz,
                                          OUT timeline int, OUT token bigint, OUT number bigint, OUT upto bigint, OUT pending bigint, OUT generation int,
                                          OUT filled int, OUT swept_to text, OUT swept bigint, OUT delivered_lsn pg_catalog.pg_lsn, OUT version bigint,

@@ -87,6 +87,8 @@ GRANT EXECUTE ON FUNCTION
   anabranch.dropped_indexes(),
   anabranch.index_is_gone(text),
   anabranch.begin_deliveries(oid, bigint),
+  anabranch.take_turn(oid),
+  anabranch.end_turn(oid),
   anabranch.delivery_state(oid, int),
   anabranch.pending_behind(oid, bigint, int),
   anabranch.changed_documents(oid, bigint, bigint, bigint, boolean),

@@ -223,8 +223,8 @@ BEGIN
   IF NOT FOUND THEN
     RETURN;
   END IF;
-  -- Deliveries and comparisons read the pending keys first, but only in their turn: it is waited for (class and key as in the sidecar's
-  -- turn.cpp). All others take locks in this order: the state table, the pending keys, the progress.
+  -- Deliveries and comparisons read the pending keys first, but only in their turn: it is waited for (class and key as in take_turn).
+  -- All others take locks in this order: the state table, the pending keys, the progress.
   PERFORM pg_advisory_xact_lock(1095647576, $1::int);
   IF EXISTS (SELECT FROM pg_class WHERE oid = state) THEN
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', state);

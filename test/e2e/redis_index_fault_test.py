@@ -152,7 +152,7 @@ def test_damage_is_found_and_mended(rig, make_redis, rng):
     redis.command("DEL", "user:10")
     assert verify(rig, "user_info", "index", repair=True)["left_over"] == 0 and rig.sql("SELECT reason FROM anabranch.dead_letters") == []
     # Nothing is taken for damage that is on its way, and nothing that is repaired overwrites what is newer.
-    with rig.load(social.LOAD):
+    with rig.load(social.STEADY_LOAD):
         for _ in range(5):
             user = rng.randint(1, 1000)
             redis.command("HSET", f"user:{user}", "likes", "-1")

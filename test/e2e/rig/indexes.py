@@ -111,7 +111,7 @@ def kill_everybody(rig, rng, engine, rounds, engine_kills, expect_equal):
     for _ in range(rounds):
         kills = [rig.sidecar.kill, rig.crash_restart] * 2 + [kill_engine] * engine_kills
         rng.shuffle(kills)
-        with rig.load(social.LOAD):
+        with rig.load(social.STEADY_LOAD):
             for kill in kills:
                 time.sleep(rng.choice([0.05, 0.3, 1]) * rng.random())
                 kill()

@@ -46,6 +46,9 @@ ROLLBACK TO s;
 ROLLBACK;
 """
 
+# Not as fast as the machine can: what has to follow it, or to read it all again and again, takes as long on a slow one.
+STEADY_LOAD = LOAD + "\\sleep 5 ms\n"
+
 
 def prepare(rig, copies=None):
     """Tables, rows, and the copies requested; the sidecar is for the caller to start."""

@@ -33,6 +33,8 @@ DocumentBatch batch_of(const std::vector<std::pair<const char*, const char*>>& d
   return DocumentBatch(Result(result));
 }
 
+const auto later = std::chrono::steady_clock::now() + 1h;
+
 // Takes everything but documents that say why they are to be refused: "no" and more.
 class FakeIndex : public ExternalIndex {
  public:
@@ -82,9 +84,9 @@ std::vector<std::string> keys_of(const std::vector<ParkedDocument>& parked) {
 TEST(DocumentSender, WritesInOrderAndTellsWhatCameOfIt) {
   FakeIndex index;
   DocumentSender sender(index, nullptr, 7, true);
-  sender.send(batch_of({{"a", "1"}, {"b", "no"}}), Former::written);
-  sender.send(batch_of({}), Former::left);
-  sender.send(batch_of({{"c", "2"}, {"never", nullptr}, {"e", nullptr}}), Former::left);
+  sender.send(batch_of({{"a", "1"}, {"b", "no"}}), Former::written, later);
+  sender.send(batch_of({}), Former::left, later);
+  sender.send(batch_of({{"c", "2"}, {"never", nullptr}, {"e", nullptr}}), Former::left, later);
   const Sent sent = sender.finish();
   EXPECT_THAT(index.written, ElementsAre("a", "b", "c", "never", "e"));
   EXPECT_EQ(sent.documents, 5);
@@ -98,9 +100,9 @@ TEST(DocumentSender, GoesOnAfterItHasFinished) {
   FakeIndex index;
   DocumentSender sender(index, nullptr, 7, false);
   EXPECT_EQ(sender.finish().documents, 0);
-  sender.send(batch_of({{"a", "1"}}), Former::left);
+  sender.send(batch_of({{"a", "1"}}), Former::left, later);
   EXPECT_THAT(sender.finish().parked, IsEmpty());
-  sender.send(batch_of({{"b", "no"}}), Former::left);
+  sender.send(batch_of({{"b", "no"}}), Former::left, later);
   const Sent sent = sender.finish();
   EXPECT_THAT(index.written, ElementsAre("a", "b"));
   EXPECT_EQ(sent.documents, 1);
@@ -114,7 +116,7 @@ TEST(DocumentSender, KeepsNoMoreThanTwoBatchesOnTheirWay) {
   DocumentSender sender(index, nullptr, 7, false);
   std::atomic<int> accepted{0};
   std::thread reader([&] {
-    for (; accepted < 3; ++accepted) sender.send(batch_of({{"a", "1"}}), Former::left);
+    for (; accepted < 3; ++accepted) sender.send(batch_of({{"a", "1"}}), Former::left, later);
   });
   while (accepted < 2) std::this_thread::sleep_for(1ms);
   std::this_thread::sleep_for(50ms);
@@ -125,17 +127,29 @@ TEST(DocumentSender, KeepsNoMoreThanTwoBatchesOnTheirWay) {
   EXPECT_EQ(index.written.size(), 3U);
 }
 
+TEST(DocumentSender, WaitsNoLongerThanItMay) {
+  FakeIndex index;
+  index.held = true;
+  DocumentSender sender(index, nullptr, 7, false);
+  for (const char* key : {"a", "b", "c"})
+    sender.send(batch_of({{key, "1"}}), Former::left, std::chrono::steady_clock::now() + 10ms);
+  EXPECT_THAT(index.written, IsEmpty());
+  index.held = false;
+  EXPECT_EQ(sender.finish().documents, 3);
+  EXPECT_THAT(index.written, ElementsAre("a", "b", "c"));
+}
+
 TEST(DocumentSender, ThrowsWhatTheIndexHasThrown) {
   FakeIndex index;
   {
     DocumentSender sender(index, nullptr, 7, false);
-    sender.send(batch_of({{"a", "fail"}}), Former::left);
+    sender.send(batch_of({{"a", "fail"}}), Former::left, later);
     EXPECT_THROW(sender.finish(), IndexError);
   }
   DocumentSender sender(index, nullptr, 7, false);
   EXPECT_THROW(
       {
-        for (int i = 0; i < 10; ++i) sender.send(batch_of({{"a", "fail"}}), Former::left);
+        for (int i = 0; i < 10; ++i) sender.send(batch_of({{"a", "fail"}}), Former::left, later);
       },
       IndexError);
 }
@@ -146,8 +160,8 @@ TEST(DocumentSender, GivesUpWhatHasNotBegun) {
   std::thread release;
   {
     DocumentSender sender(index, nullptr, 7, false);
-    sender.send(batch_of({{"a", "1"}}), Former::left);
-    sender.send(batch_of({{"b", "1"}}), Former::left);
+    sender.send(batch_of({{"a", "1"}}), Former::left, later);
+    sender.send(batch_of({{"b", "1"}}), Former::left, later);
     while (!index.writes) std::this_thread::sleep_for(1ms);
     release = std::thread([&] {
       std::this_thread::sleep_for(50ms);
@@ -163,7 +177,7 @@ TEST(DocumentSender, TellsWhatOnlyTheFormerGenerationRefuses) {
     FakeIndex index, former;
     former.refused_word = "n";  // takes less
     DocumentSender sender(index, &former, 7, false);
-    sender.send(batch_of({{"a", content}, {"never", nullptr}}), to_former ? Former::written : Former::left);
+    sender.send(batch_of({{"a", content}, {"never", nullptr}}), to_former ? Former::written : Former::left, later);
     const Sent sent = sender.finish();
     EXPECT_EQ(former.written.size(), to_former ? 2U : 0U);
     return sent.former_refuses;
@@ -179,7 +193,7 @@ TEST(DocumentSender, WritesTheFormerGenerationWhenNothingIsOnItsWay) {
   FakeIndex index, former;
   index.looks_ahead = true;
   DocumentSender sender(index, &former, 7, false);
-  for (const char* key : {"a", "b", "c"}) sender.send(batch_of({{key, "1"}}), Former::written);
+  for (const char* key : {"a", "b", "c"}) sender.send(batch_of({{key, "1"}}), Former::written, later);
   EXPECT_EQ(sender.finish().documents, 3);
   EXPECT_THAT(index.written, ElementsAre("a", "b", "c"));
   EXPECT_THAT(former.written, ElementsAre("a", "b", "c"));

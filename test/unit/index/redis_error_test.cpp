@@ -27,7 +27,8 @@ TEST(RedisError, TellsWhatPassesFromWhatDoesNot) {
        {"OOM command not allowed when used memory > 'maxmemory'.", "BUSY Redis is busy",
         "TRYAGAIN Multiple keys request during rehashing of slot", "CLUSTERDOWN Hash slot not served",
         "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
-        "ASK 1 10.0.0.1:6379", "MISCONF Errors writing to the AOF file", "NOREPLICAS Not enough"})
+        "ERR max number of clients reached", "ASK 1 10.0.0.1:6379", "MISCONF Errors writing to the AOF file",
+        "NOREPLICAS Not enough"})
     EXPECT_EQ(kind_of(answer), Kind::busy) << answer;
   for (const char* answer :
        {"WRONGPASS invalid username-password pair", "NOAUTH Authentication required.", "NOPERM this user has no",
