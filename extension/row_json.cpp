@@ -96,17 +96,24 @@ const char* as_numeric(char* printed) {
 }
 
 // Whether a JSON text has something in it that json takes and jsonb may not: a \u0000, half of a surrogate pair, a
-// number that numeric does not hold.
+// number that numeric does not hold, more levels than fit on the stack.
 bool may_be_no_jsonb(const char* json) {
-  constexpr size_t exponent_digits_max = 4, digits_max = 10000;  // numeric holds 16383 behind the point
+  // Behind the point numeric holds 16383 digits: so many and those that the exponent brings.
+  constexpr size_t exponent_digits_max = 4, digits_max = 16383 - 9999;
+  constexpr int levels_max = 1000;
   const auto is_surrogate = [](const char* at, char least, char most) {
     return at[0] == '\\' && at[1] == 'u' && pg_tolower(at[2]) == 'd' && pg_tolower(at[3]) >= least &&
            pg_tolower(at[3]) <= most;
   };
   bool in_string = false;
+  int levels = 0;
   for (const char* at = json; *at != '\0'; ++at) {
     if (*at == '"') {
       in_string = !in_string;
+    } else if (!in_string && strchr("[{", *at) != nullptr) {
+      if (++levels > levels_max) return true;
+    } else if (!in_string && strchr("]}", *at) != nullptr) {
+      --levels;
     } else if (in_string && *at == '\\') {
       if (strncmp(at, "\\u0000", 6) == 0) return true;
       const bool is_pair = is_surrogate(at, '8', 'b') && is_surrogate(at + 6, 'c', 'f');

@@ -10,24 +10,23 @@
 namespace anabranch {
 namespace {
 
-// As JSON where it is some that jsonb takes, without reading its numbers; else as a string, in which U+FFFD stands for
-// NUL.
-std::string shown_json(std::string text) {
-  if (text.find("\\u0000") == std::string::npos && nlohmann::json::accept(text)) return text;
+// With U+FFFD for NUL, which no text of PostgreSQL has.
+std::string without_nul(std::string text) {
   for (std::size_t nul = 0; (nul = text.find('\0', nul)) != std::string::npos;) text.replace(nul, 1, "\xEF\xBF\xBD");
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return text;
 }
 
+// Documents as texts: what of them jsonb can hold, only the server knows.
 std::string differences_json(const std::vector<IndexDifference>& differences) {
-  std::string list = "[";
+  auto list = nlohmann::json::array();
   for (const IndexDifference& difference : differences) {
-    list += fmt::format(R"({}{{"key":{},"class":"{}","repaired":{})", list.size() > 1 ? "," : "",
-                        shown_json(difference.key), difference.kind, difference.repaired);
-    if (!difference.expected.empty()) list += ",\"expected\":" + shown_json(difference.expected);
-    if (!difference.actual.empty()) list += ",\"actual\":" + shown_json(difference.actual);
-    list += '}';
+    nlohmann::json item = {
+        {"key", without_nul(difference.key)}, {"class", difference.kind}, {"repaired", difference.repaired}};
+    if (!difference.expected.empty()) item["expected"] = without_nul(difference.expected);
+    if (!difference.actual.empty()) item["actual"] = without_nul(difference.actual);
+    list.push_back(std::move(item));
   }
-  return list + "]";
+  return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace

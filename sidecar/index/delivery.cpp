@@ -77,6 +77,8 @@ std::optional<Clock::time_point> Delivery::due() const {
 Delivery::Outcome Delivery::take_turn() {
   if (!opened_)
     if (const auto outcome = open()) return *outcome;
+  std::optional<HeldPage> held;
+  if (opened_ && sweep_.all && !sweep_.none_extra) held = index_->scan(sweep_.extra_after);
   try {
     Turn turn(connection_, copy_.oid, first_rows());
     if (!may_go_on(turn.state())) return Outcome::changed;
@@ -89,7 +91,7 @@ Delivery::Outcome Delivery::take_turn() {
       return Outcome::waiting;
     }
     if (!opened_) return Outcome::more;
-    if (state.watched) return deliver(turn) ? Outcome::done : Outcome::more;
+    if (state.watched) return deliver(turn, held) ? Outcome::done : Outcome::more;
   } catch (const PgError& error) {
     if (error.sqlstate() != too_large || rows_max_ == rows_least) throw;
     rows_max_ = std::max(rows_max_ / 2, rows_least);
@@ -118,7 +120,10 @@ std::optional<Delivery::Outcome> Delivery::open() {
   if (opened_->is_new) empty_identity_ = opened_->identity;
   failpoint("index_opened");
   const std::string lost = what_was_lost(*state);
-  if (lost.empty()) return std::nullopt;
+  if (lost.empty()) {
+    serve_readers(*state);
+    return std::nullopt;
+  }
   log_warning("an index is filled anew", {{"index", copy_.name}, {"reason", lost}});
   connection_.exec("SELECT anabranch.sweep_again($1::oid, $2::bigint, $3, $4)",
                    Parameters()
@@ -127,6 +132,21 @@ std::optional<Delivery::Outcome> Delivery::open() {
                        .text(generation_prefix(copy_) + opened_->identity)
                        .text(lost));
   return Outcome::more;
+}
+
+// What readers find: under their name, or, while another generation is filled, the one before.
+void Delivery::serve_readers(const DeliveryState& state) {
+  const bool filling = state.filled < state.generation;
+  if (!filling && !std::exchange(opened_->is_published, true)) {
+    log_warning("readers did not find an index any more, its name is given to it again", {{"index", copy_.name}});
+    index_->publish();
+  }
+  if (!filling || state.filled == 0 || state.frozen || !index_->side_by_side() || former_) return;
+  IndexDefinition former = copy_.definition;
+  former.generation = state.filled;
+  auto opened = make_index(settings_, std::move(former), stop_);
+  opened->open(token_);
+  former_ = std::move(opened);
 }
 
 // Why the index is not the one that was filled; empty: it is, or is being filled.
@@ -139,32 +159,30 @@ std::string Delivery::what_was_lost(const DeliveryState& state) const {
   return {};
 }
 
-bool Delivery::deliver(Turn& turn) {
+// `held`: what the index has, a page of it, where that is looked through for what is too much.
+bool Delivery::deliver(Turn& turn, const std::optional<HeldPage>& held) {
   const DeliveryState& state = *turn.state();
   const bool filling = state.filled < state.generation;
-  if (!filling && !std::exchange(opened_->is_published, true)) {
-    log_warning("readers did not find an index any more, its name is given to it again", {{"index", copy_.name}});
-    index_->publish();
-  }
-  if (!filling || state.frozen) former_.reset();
-  if (filling && state.filled > 0 && !state.frozen && index_->side_by_side() && !former_) {
-    IndexDefinition former = copy_.definition;
-    former.generation = state.filled;
-    former_ = make_index(settings_, std::move(former), stop_);
-    former_->open(token_);
-  }
+  if (!filling || state.frozen || state.filled == 0) former_.reset();
   // What a turn that broke off has sent may still be on its way.
   const IndexVersion version = std::max(version_at(state), written_ + 1);
   if (filling || state.pending > 0) written_ = version;
-  Delivered delivered;
-  // While nothing is on its way: what the engine has is asked for under our snapshot, and that is not to wait for more.
-  if (filling && state.swept_to && swept_all_ && !none_extra_) none_extra_ = remove_extra(turn, version, delivered);
   DocumentSender sender(*index_, former_.get(), version, state.refused);
-  bool complete = send_pending(turn, sender, delivered);
-  bool filled = false;
-  if (filling) filled = sweep(turn, sender, delivered);
+  Delivered delivered;
+  const bool complete = send_pending(turn, sender, delivered);
+  Sweep swept = sweep_;
+  if (filling) sweep(turn, sender, swept, delivered);
+  std::optional<DocumentBatch> expected;
+  if (filling && held && state.swept_to) {
+    expected = turn.keyed(keys_of(*held), Turn::Contents::empty);
+    swept.extra_after = held->next;
+    swept.none_extra = held->next.empty();
+  }
+  const bool filled = filling && swept.all && swept.none_extra;
+  if (filled) add_keyless(turn, delivered);
   turn.end_snapshot();
   take(sender.finish(), delivered);
+  if (expected) remove_extra(*held, *expected, version, delivered);
   failpoint("index_written");
   // An index without documents has a version, too: of the generation before, none would count.
   if (delivered.documents > 0 || filled) {
@@ -200,6 +218,7 @@ bool Delivery::deliver(Turn& turn) {
     if (state.identity != identity) delivered.identity = identity;
     turn.record(token_, delivered);
     recorded_ = Clock::now();
+    sweep_ = swept;
     moved_ = record_anyway_ = false;
     failpoint("index_recorded");
   }
@@ -220,57 +239,45 @@ bool Delivery::send_pending(Turn& turn, DocumentSender& sender, Delivered& deliv
     sender.send(std::move(batch), DocumentSender::Former::written, turn.began() + turn_time_max);
     number = range.upto;
     if (range.count < pending_max) break;
-    if (turn.age() > turn_time_max) break;
+    if (turn.age() >= turn_time_max) break;
     pending_max = rows_max_;
     range = turn.pending_behind(number, pending_max);
   }
   if (number != state.number) delivered.number = number;
-  if (keyless) append(delivered.parked, turn.keyless(keyless_max).parked());
+  if (keyless) add_keyless(turn, delivered);
   return range.count < pending_max;
 }
 
-// Whether the generation is complete.
-bool Delivery::sweep(Turn& turn, DocumentSender& sender, Delivered& delivered) {
+void Delivery::sweep(Turn& turn, DocumentSender& sender, Sweep& swept, Delivered& delivered) {
   const DeliveryState& state = *turn.state();
   const milliseconds time_max = !state.delivered ? first_fill_turn_time_max : turn_time_max;
   std::optional<std::string> behind = state.swept_to;
-  int64_t swept = state.swept;
-  if (!behind) {
-    swept_all_ = false;
-    none_extra_ = std::exchange(empty_identity_, "") == opened_->identity;
-    extra_after_.clear();
-  }
-  for (int rows_max = first_rows(); !swept_all_; rows_max = rows_max_) {
+  delivered.swept = state.swept;
+  if (!behind) swept = {false, std::exchange(empty_identity_, "") == opened_->identity, {}};
+  for (int rows_max = first_rows(); !swept.all; rows_max = rows_max_) {
     DocumentBatch batch = turn.next(behind, rows_max);
     adapt(batch);
-    swept_all_ = batch.rows() == 0;
-    if (!swept_all_) behind = batch.last_key();
-    swept += static_cast<int64_t>(batch.rows());
+    swept.all = batch.rows() == 0;
+    if (!swept.all) behind = batch.last_key();
+    *delivered.swept += static_cast<int64_t>(batch.rows());
     sender.send(std::move(batch), DocumentSender::Former::left, turn.began() + time_max);
-    if (turn.age() > time_max) break;
+    if (turn.age() >= time_max) break;
   }
   delivered.swept_to = behind.value_or("{}");
-  delivered.swept = swept;
-  if (!swept_all_ || !none_extra_) return false;
-  append(delivered.parked, turn.keyless(keyless_max).parked());
-  return true;
 }
 
-// Removes what the index has and the copy has not: left over from a time when nobody took note. Whether the whole index
-// has been looked through.
-bool Delivery::remove_extra(Turn& turn, IndexVersion version, Delivered& delivered) {
-  while (true) {
-    const HeldPage page = index_->scan(extra_after_);
-    const DocumentBatch expected = turn.keyed(keys_of(page), Turn::Contents::empty);
-    const std::vector<HeldDocument> extra = index_->extra(page, expected.documents());
-    if (!extra.empty()) {
-      index_->write(as_gone(extra), version);
-      delivered.documents += static_cast<int64_t>(extra.size());
-    }
-    extra_after_ = page.next;
-    if (page.next.empty()) return true;
-    if (turn.age() > turn_time_max) return false;
-  }
+// Left over from a time when nobody took note.
+void Delivery::remove_extra(const HeldPage& page, const DocumentBatch& expected, IndexVersion version,
+                            Delivered& delivered) {
+  const std::vector<HeldDocument> extra = index_->extra(page, expected.documents());
+  if (extra.empty()) return;
+  index_->write(as_gone(extra), version);
+  delivered.documents += static_cast<int64_t>(extra.size());
+}
+
+// Documents that no index can have are dead letters, some of them.
+void Delivery::add_keyless(Turn& turn, Delivered& delivered) {
+  append(delivered.parked, turn.keyless(std::min(keyless_max, rows_max_)).parked());
 }
 
 // `more`: documents wait to be written. What is written right after a refresh began is found when the next one has

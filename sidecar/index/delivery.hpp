@@ -18,7 +18,8 @@ class DocumentSender;
 //      under way.
 //   3. While a generation is not complete, further documents are read in the order of their keys and sent, too: those
 //      behind are pending when they change, and those before are still to come, so when the end is reached all are
-//      there. What the index has and the copy has not is removed in the turns after, and readers find the generation.
+//      there. Then the index is looked through, a page before each turn, for what the copy has not: that is removed.
+//      When the end is reached, readers find the generation.
 //   4. When the engine has acknowledged everything it is told so, by a version of its own: one that comes back without
 //      the end of what it acknowledged comes back without that. This is recorded, and the turn is over. Where it breaks
 //      off before, the same is sent again, with a later version.
@@ -52,13 +53,22 @@ class Delivery {
   ExternalIndex& index() { return *index_; }
 
  private:
+  // How far the making of a generation has come, besides what is recorded of it.
+  struct Sweep {
+    bool all = false;         // every document has been sent; now for those that are too many
+    bool none_extra = false;  // of them there are none: the index was empty when that began, or has been looked through
+    std::string extra_after;  // so far
+  };
+
   bool may_go_on(const std::optional<DeliveryState>& state) const;
   std::optional<Outcome> open();
+  void serve_readers(const DeliveryState& state);
   std::string what_was_lost(const DeliveryState& state) const;
-  bool deliver(Turn& turn);
+  bool deliver(Turn& turn, const std::optional<HeldPage>& held);
   bool send_pending(Turn& turn, DocumentSender& sender, Delivered& delivered);
-  bool sweep(Turn& turn, DocumentSender& sender, Delivered& delivered);
-  bool remove_extra(Turn& turn, IndexVersion version, Delivered& delivered);
+  void sweep(Turn& turn, DocumentSender& sender, Sweep& swept, Delivered& delivered);
+  void remove_extra(const HeldPage& page, const DocumentBatch& expected, IndexVersion version, Delivered& delivered);
+  void add_keyless(Turn& turn, Delivered& delivered);
   std::chrono::steady_clock::time_point refresh_due(bool more) const;
   void refresh(bool filling);
   int first_rows() const;
@@ -75,10 +85,8 @@ class Delivery {
   std::string empty_identity_;  // of an index that was made here, and holds nothing yet
   IndexVersion written_ = 0;    // the highest version that was used
   int rows_max_;
-  bool swept_all_ = false;   // every document has been sent; now for those that are too many
-  bool none_extra_ = false;  // of them there are none: the index was empty when that began, or has been looked through
-  std::string extra_after_;  // how far the index has been looked through for them
-  bool unseen_ = false;      // something is written, and not found yet
+  Sweep sweep_;                                                              // as of the last turn that was recorded
+  bool unseen_ = false;                                                      // something is written, and not found yet
   std::chrono::steady_clock::time_point refresh_began_{}, refresh_ended_{};  // the last one
   std::chrono::steady_clock::duration refresh_longest_{};                    // of late
   bool moved_ = false;                                                       // a position waits to be recorded

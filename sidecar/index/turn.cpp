@@ -5,8 +5,6 @@
 namespace anabranch {
 namespace {
 
-constexpr const char* lock_not_available = "55P03";
-
 std::optional<int64_t> optional_integer(const Result& result, std::size_t column) {
   if (result.null(0, column)) return std::nullopt;
   return result.integer(0, column);
@@ -32,6 +30,7 @@ DeliveryState read_state(const Result& row) {
   state.identity = row.optional_text(0, 15);
   state.refused = row.boolean(0, 16);
   state.frozen = row.boolean(0, 17);
+  state.seen = row.text(0, 18);
   return state;
 }
 
@@ -88,22 +87,16 @@ std::vector<IndexCopy> indexes_to_deliver(Connection& connection) {
 
 Turn::Turn(Connection& connection, uint32_t copy, int pending_max)
     : connection_(connection), copy_(copy), pending_max_(pending_max) {
-  while (!locked_) {
-    try {
-      // By itself: a statement that waits would have its snapshot from before.
-      connection_.exec("SELECT anabranch.take_turn($1::oid)", Parameters().integer(copy_));
-      locked_ = true;
-    } catch (const PgError& error) {
-      if (error.sqlstate() != lock_not_available) throw;
-    }
-  }
+  // By itself: a statement that waits would have its snapshot from before.
+  while (!locked_)
+    locked_ = connection_.exec("SELECT anabranch.take_turn($1::oid)", Parameters().integer(copy_)).boolean(0, 0);
   began_ = std::chrono::steady_clock::now();
   try {
     connection_.send("BEGIN ISOLATION LEVEL REPEATABLE READ", Parameters());
     connection_.send(
         "SELECT live, watched, lsn, as_of, timeline, token, number, upto, pending, generation, filled, swept_to, "
         "swept, "
-        "delivered_lsn, version, identity, refused, frozen FROM anabranch.delivery_state($1::oid, $2::int)",
+        "delivered_lsn, version, identity, refused, frozen, seen FROM anabranch.delivery_state($1::oid, $2::int)",
         Parameters().integer(copy_).integer(pending_max));
     const std::vector<Result> results = connection_.collect();
     if (!results.back().null(0, 0)) state_ = read_state(results.back());
@@ -175,11 +168,12 @@ void Turn::record(uint64_t token, const Delivered& delivered) {
   if (!connection_.in_transaction()) connection_.send("BEGIN", Parameters());
   const auto version = delivered.version ? std::optional(static_cast<int64_t>(*delivered.version)) : std::nullopt;
   connection_.send(
-      "SELECT anabranch.record_delivery($1::oid, $2::bigint, $3::bigint, $4::pg_lsn, $5::timestamptz, $6::bigint, $7, "
-      "$8::bigint, $9::int, $10::jsonb, $11::bigint, $12::jsonb, $13::jsonb, $14::boolean)",
+      "SELECT anabranch.record_delivery($1::oid, $2::bigint, $3, $4::bigint, $5::pg_lsn, $6::timestamptz, $7::bigint, "
+      "$8, $9::bigint, $10::int, $11::jsonb, $12::bigint, $13::jsonb, $14::jsonb, $15::boolean)",
       Parameters()
           .integer(copy_)
           .integer(static_cast<int64_t>(token))
+          .text(state_->seen)
           .optional_text(text_of(delivered.number))
           .optional_text(text_of(delivered.lsn))
           .optional_text(delivered.as_of)

@@ -45,6 +45,7 @@ struct DeliveryState {
   std::optional<std::string> identity;
   bool refused = false;  // there are dead letters of the index
   bool frozen = false;   // the generation that readers find is written no more
+  std::string seen;      // of what is recorded of the index: record() must find it as it was
 };
 
 // What an engine has acknowledged in a turn.
@@ -96,7 +97,8 @@ class Turn {
 
   // Nothing more is read: what now has to be waited for is waited for without a snapshot.
   void end_snapshot();
-  // Ends the turn with what has come of it.
+  // Ends the turn with what has come of it. Throws PgError (40001) when the index is to be made anew since: nothing of
+  // the turn has happened then.
   void record(uint64_t token, const Delivered& delivered);
 
  private:

@@ -63,12 +63,18 @@ $$;
 COMMENT ON FUNCTION anabranch.pending_behind(oid, bigint, int) IS 'up to which number the next pending keys behind one go, and how many they are';
 
 -- One lock, taken before the transaction whose snapshot the documents are read in: deliveries of an index, and comparisons with it,
--- follow each other. Who waits for it has a snapshot, too, and gives it up after a second by lock_not_available: to try again.
-CREATE FUNCTION anabranch.take_turn(copy oid) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
-  SELECT pg_advisory_lock(1095647576, $1::int)
+-- follow each other. Who waits for it has a snapshot, too, and gives that up after a second.
+CREATE FUNCTION anabranch.take_turn(copy oid) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
+BEGIN
+  PERFORM pg_advisory_lock(1095647576, $1::int);
+  RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+  RETURN false;
+END
 $$;
-COMMENT ON FUNCTION anabranch.take_turn(oid) IS 'waits up to a second for the session''s turn at an index: nobody else reads or writes it meanwhile';
+COMMENT ON FUNCTION anabranch.take_turn(oid) IS
+  'waits for the session''s turn at an index, in which nobody else writes to it; false: not within a second, so it is to be asked again';
 
 CREATE FUNCTION anabranch.end_turn(copy oid) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
@@ -79,7 +85,7 @@ COMMENT ON FUNCTION anabranch.end_turn(oid) IS 'gives back what take_turn has ta
 CREATE FUNCTION anabranch.delivery_state(copy oid, rows_max int, OUT live boolean, OUT watched boolean, OUT lsn pg_catalog.pg_lsn, OUT as_of timestamptz,
                                          OUT timeline int, OUT token bigint, OUT number bigint, OUT upto bigint, OUT pending bigint, OUT generation int,
                                          OUT filled int, OUT swept_to text, OUT swept bigint, OUT delivered_lsn pg_catalog.pg_lsn, OUT version bigint,
-                                         OUT identity text, OUT refused boolean, OUT frozen boolean)
+                                         OUT identity text, OUT refused boolean, OUT frozen boolean, OUT seen text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   known anabranch.external_index;
@@ -88,8 +94,8 @@ BEGIN
   SELECT p.state = 'live', anabranch.is_watched(d.state), greatest(p.lsn, s.lsn),
          greatest(s.commit_time, CASE WHEN s.lsn >= h.mark_lsn THEN h.marked_at ELSE h.passed_at END), s.timeline, s.token,
          i.number, known.generation, i.filled, i.swept_to::text, i.swept, i.lsn, i.version, i.identity,
-         EXISTS (SELECT FROM anabranch.refused_document AS r WHERE r.copy = $1), i.frozen
-  INTO live, watched, lsn, as_of, timeline, token, number, generation, filled, swept_to, swept, delivered_lsn, version, identity, refused, frozen
+         EXISTS (SELECT FROM anabranch.refused_document AS r WHERE r.copy = $1), i.frozen, i.xmin::text
+  INTO live, watched, lsn, as_of, timeline, token, number, generation, filled, swept_to, swept, delivered_lsn, version, identity, refused, frozen, seen
   FROM anabranch.definition AS d
   JOIN anabranch.progress AS p ON p.copy = d.copy
   JOIN anabranch.index_progress AS i ON i.copy = d.copy
@@ -104,7 +110,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION anabranch.delivery_state(oid, int) IS
-  'what a delivery begins with: the copy''s position, what has been delivered, and up to which number the next pending keys go';
+  'what a delivery begins with: the copy''s position, what has been delivered, and up to which number the next pending keys go; seen: for record_delivery';
 
 CREATE FUNCTION anabranch.read_documents(copy oid, wanted text, documents text, form text, keys int, rows_max int, bytes_max bigint,
                                          OUT key text, OUT id text, OUT target text, OUT member text, OUT content text, OUT digest text, OUT rows bigint) RETURNS SETOF record
@@ -276,28 +282,32 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.keyless_documents(oid, int, bigint) IS 'documents whose key has a NULL: no index can have them';
 
-CREATE FUNCTION anabranch.record_delivery(copy oid, token bigint, number bigint, lsn pg_catalog.pg_lsn, as_of timestamptz, version bigint, identity text,
+-- In a transaction after that of the turn: what somebody has done to the row since (an index that is to be made anew) must not be undone.
+CREATE FUNCTION anabranch.record_delivery(copy oid, token bigint, seen text, number bigint, lsn pg_catalog.pg_lsn, as_of timestamptz, version bigint, identity text,
                                           documents bigint, filled int, swept_to jsonb, swept bigint, refused jsonb, taken jsonb, frozen boolean) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM anabranch.require_token($2);
   UPDATE anabranch.index_progress AS p
-  SET number = greatest(p.number, $3), lsn = coalesce($4, p.lsn), as_of = coalesce($5, p.as_of), version = greatest(p.version, $6), identity = coalesce($7, p.identity),
-      documents = p.documents + $8, frozen = (p.frozen OR $14) AND $9 IS NULL, filled = coalesce($9, p.filled), swept_to = CASE WHEN $9 IS NULL THEN coalesce($10, p.swept_to) END,
-      swept = CASE WHEN $9 IS NULL THEN coalesce($11, p.swept) ELSE 0 END, problem = NULL, remedy = NULL, problem_since = NULL, seen_at = clock_timestamp()
-  WHERE p.copy = $1;
-  IF $13 IS NOT NULL THEN
-    DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1 AND md5(r.key::text) IN (SELECT md5(k::text) FROM jsonb_array_elements($13) AS k);
+  SET number = greatest(p.number, $4), lsn = coalesce($5, p.lsn), as_of = coalesce($6, p.as_of), version = greatest(p.version, $7), identity = coalesce($8, p.identity),
+      documents = p.documents + $9, frozen = (p.frozen OR $15) AND $10 IS NULL, filled = coalesce($10, p.filled), swept_to = CASE WHEN $10 IS NULL THEN coalesce($11, p.swept_to) END,
+      swept = CASE WHEN $10 IS NULL THEN coalesce($12, p.swept) ELSE 0 END, problem = NULL, remedy = NULL, problem_since = NULL, seen_at = clock_timestamp()
+  WHERE p.copy = $1 AND p.xmin::text = $3;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'index % is to be made anew since a turn at it began', $1::regclass USING ERRCODE = 'serialization_failure';
   END IF;
-  IF $12 IS NOT NULL THEN
-    DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1 AND md5(r.key::text) IN (SELECT md5((e -> 'key')::text) FROM jsonb_array_elements($12) AS e);
+  IF $14 IS NOT NULL THEN
+    DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1 AND md5(r.key::text) IN (SELECT md5(k::text) FROM jsonb_array_elements($14) AS k);
+  END IF;
+  IF $13 IS NOT NULL THEN
+    DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1 AND md5(r.key::text) IN (SELECT md5((e -> 'key')::text) FROM jsonb_array_elements($13) AS e);
     INSERT INTO anabranch.refused_document (copy, key, lsn, bytes, reason)
-    SELECT DISTINCT ON (md5((e -> 'key')::text)) $1, e -> 'key', (e ->> 'lsn')::pg_lsn, (e ->> 'bytes')::bigint, e ->> 'reason' FROM jsonb_array_elements($12) AS e;
+    SELECT DISTINCT ON (md5((e -> 'key')::text)) $1, e -> 'key', (e ->> 'lsn')::pg_lsn, (e ->> 'bytes')::bigint, e ->> 'reason' FROM jsonb_array_elements($13) AS e;
   END IF;
 END
 $$;
-COMMENT ON FUNCTION anabranch.record_delivery(oid, bigint, bigint, pg_catalog.pg_lsn, timestamptz, bigint, text, bigint, int, jsonb, bigint, jsonb, jsonb, boolean) IS
-  'records what an engine has acknowledged; refused: documents it will not take; taken: keys of others, where some had been refused before';
+COMMENT ON FUNCTION anabranch.record_delivery(oid, bigint, text, bigint, pg_catalog.pg_lsn, timestamptz, bigint, text, bigint, int, jsonb, bigint, jsonb, jsonb, boolean) IS
+  'records what an engine has acknowledged; seen: as delivery_state gave it, serialization_failure when the index is to be made anew since; refused: documents it will not take; taken: keys of others, where some had been refused before';
 
 CREATE FUNCTION anabranch.sweep_again(copy oid, token bigint, identity text, reason text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -356,6 +366,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION anabranch.document_keys(oid, jsonb) IS 'keys of a copy as keys of its index''s documents; NULL where they are none';
 
+CREATE FUNCTION anabranch.as_shown(document text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN $1::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+  RETURN to_jsonb($1);
+END
+$$;
+COMMENT ON FUNCTION anabranch.as_shown(text) IS 'a document as jsonb; one that jsonb cannot hold, or that is no JSON, as a string';
+
 CREATE FUNCTION anabranch.begin_index_comparison(run bigint, OUT key text, OUT repaired_before bigint) RETURNS SETOF record
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   -- Of an attempt that was cut off. What it has repaired differed, and was there: that stays.
@@ -376,15 +396,17 @@ DECLARE
 BEGIN
   UPDATE anabranch.verification AS v SET documents_lsn = $2, documents = $3, documents_differing = $4, documents_repaired = $5 WHERE v.run = $1;
   INSERT INTO anabranch.difference AS d (run, number, held_by, class, key, expected, actual, outcome, repaired_at, repaired_lsn)
-  SELECT $1, place + e.n, 'index', CASE WHEN r.key IS NULL THEN e.value ->> 'class' ELSE 'refused' END, e.value -> 'key', e.value -> 'expected', e.value -> 'actual',
+  SELECT $1, place + e.n, 'index', CASE WHEN r.key IS NULL THEN e.value ->> 'class' ELSE 'refused' END, shown.key, anabranch.as_shown(e.value ->> 'expected'),
+         anabranch.as_shown(e.value ->> 'actual'),
          CASE WHEN (e.value -> 'repaired')::boolean THEN 'repaired' END, CASE WHEN (e.value -> 'repaired')::boolean THEN clock_timestamp() END,
          CASE WHEN (e.value -> 'repaired')::boolean THEN $2 END
   FROM jsonb_array_elements($6) WITH ORDINALITY AS e (value, n)
-  LEFT JOIN anabranch.refused_document AS r ON r.copy = the_copy AND md5(r.key::text) = md5((e.value -> 'key')::text);
+  CROSS JOIN LATERAL (SELECT anabranch.as_shown(e.value ->> 'key')) AS shown (key)
+  LEFT JOIN anabranch.refused_document AS r ON r.copy = the_copy AND md5(r.key::text) = md5(shown.key::text);
 END
 $$;
 COMMENT ON FUNCTION anabranch.record_index_comparison(bigint, pg_catalog.pg_lsn, bigint, bigint, bigint, jsonb) IS
-  'records how far a comparison of an index has come, the counts being of the whole run, and what differed since the last call';
+  'records how far a comparison of an index has come, the counts being of the whole run, and what differed since the last call: key, expected and actual as texts';
 
 CREATE VIEW anabranch.indexes AS
 SELECT x.copy AS index, x.engine, x.key, x.options,

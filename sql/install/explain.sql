@@ -1,59 +1,63 @@
 -- What a copy is made of, and what it asks of its sources, in words: as EXPLAIN does of a query.
 
-CREATE FUNCTION anabranch.explain_source(relation oid, columns int2[], key int2[], old_rows text, is_rows boolean) RETURNS SETOF text
+-- Names are those of the definition: a source may be gone, or have other columns now, or other numbers for them where the copy was
+-- restored from a dump and is not bound to its sources yet.
+CREATE FUNCTION anabranch.explain_source(source anabranch.definition_source, is_rows boolean) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
   SELECT line.text
-  FROM (SELECT coalesce($1::regclass::text, 'a table that is gone'),
-               (SELECT CASE WHEN bool_and(l.reltuples >= 0) THEN 'about ' || sum(l.reltuples)::bigint || ' rows' ELSE 'not analysed yet' END
-                FROM pg_class AS l WHERE l.relkind = 'r' AND l.oid IN (SELECT $1 UNION SELECT anabranch.leaves($1))),
-               array_to_string(anabranch.column_definitions($1, $2), ', '),
-               (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.n)
-                FROM unnest($3) WITH ORDINALITY AS k (number, n) JOIN pg_attribute AS a ON a.attrelid = $1 AND a.attnum = k.number),
-               coalesce(anabranch.source_gap($1, $2, $3, $4),
-                        (SELECT min(anabranch.identity_gap(l, $1, $2, $3, $4)) FROM anabranch.leaves($1) AS l)),
-               (SELECT n.nspname = 'anabranch_stream' FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1))
-    AS source (name, rows, columns, key, gap, is_stream)
+  FROM (SELECT (SELECT $1.relation::text FROM pg_class AS c WHERE c.oid = $1.relation),
+               (SELECT CASE WHEN bool_and(l.reltuples >= 0) THEN format('about %s rows', sum(l.reltuples)::bigint) ELSE 'not analysed yet' END
+                FROM pg_class AS l WHERE l.relkind = 'r' AND l.oid IN (SELECT $1.relation UNION SELECT anabranch.leaves($1.relation))),
+               array_to_string($1.column_definitions, ', '),
+               (SELECT string_agg(substring($1.column_definitions[array_position($1.columns, k.number)] from '^("(?:[^"]|"")*"|[^ ]+) '), ', ' ORDER BY k.n)
+                FROM unnest($1.key) WITH ORDINALITY AS k (number, n)),
+               EXISTS (SELECT FROM pg_class AS c WHERE c.oid = $1.relation AND c.relnamespace = 'anabranch_stream'::regnamespace))
+    AS of (name, rows, columns, key, is_stream)
   CROSS JOIN LATERAL (VALUES
-    (1, format('source %s: ', source.name) || CASE WHEN source.is_stream THEN 'messages' ELSE coalesce(source.rows, 'nothing is known of it') END),
-    (2, '  reads ' || coalesce(nullif(source.columns, ''), 'that rows are there, and none of their columns')),
-    (3, CASE WHEN source.is_stream THEN '  is not filled: nothing keeps its messages'
-             WHEN source.key IS NULL THEN '  is filled in one reading, under one snapshot'
-             ELSE format('  is filled by ranges of (%s)', source.key) END),
-    (4, CASE WHEN source.is_stream THEN NULL
-             WHEN $4 = 'full' THEN '  needs of old rows all that it reads: each UPDATE and DELETE writes the whole of them to the WAL (REPLICA IDENTITY FULL)'
-             WHEN $5 THEN '  needs of old rows their key alone'
+    (1, 'source ' || CASE WHEN of.name IS NULL THEN 'that is gone' WHEN of.is_stream THEN of.name || ': messages' ELSE concat_ws(': ', of.name, of.rows) END),
+    (2, '  reads ' || coalesce(nullif(of.columns, ''), 'that rows are there, and none of their columns')),
+    (3, CASE WHEN of.is_stream THEN '  is not filled: nothing keeps its messages'
+             WHEN of.key IS NULL THEN '  is filled in one reading, under one snapshot'
+             ELSE format('  is filled by ranges of (%s)', of.key) END),
+    (4, CASE WHEN of.is_stream THEN NULL
+             WHEN $1.old_rows = 'full' THEN '  needs of old rows all that it reads, which REPLICA IDENTITY FULL writes to the WAL with each UPDATE and DELETE'
+             WHEN $2 THEN '  needs of old rows their key alone'
              ELSE '  needs of old rows what their replica identity has' END),
-    (5, '  but ' || source.gap)) AS line (n, text)
+    (5, '  but ' || (
+      SELECT coalesce(anabranch.misfits($1.copy, $1.relation, $1.columns, $1.column_definitions),
+                      anabranch.source_gap($1.relation, $1.columns, $1.key, $1.old_rows),
+                      (SELECT min(anabranch.identity_gap(l, $1.relation, $1.columns, $1.key, $1.old_rows)) FROM anabranch.leaves($1.relation) AS l))
+      FROM anabranch.progress AS p WHERE p.copy = $1.copy))) AS line (n, text)
   WHERE line.text IS NOT NULL
   ORDER BY line.n
 $$;
-COMMENT ON FUNCTION anabranch.explain_source(oid, int2[], int2[], text, boolean) IS 'the lines of explain on one of the tables that a copy reads';
+COMMENT ON FUNCTION anabranch.explain_source(anabranch.definition_source, boolean) IS 'the lines of explain on one of the tables that a copy reads';
 
 CREATE FUNCTION anabranch.explain(copy regclass, statements boolean DEFAULT false) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
 DECLARE
   definition anabranch.definition;
   index      anabranch.external_index;
-  shown      text;
-  kept_in    text;
 BEGIN
   SELECT * INTO definition FROM anabranch.definition AS d WHERE d.copy = $1;
   IF NOT FOUND THEN
     RAISE EXCEPTION '% is not a copy made by anabranch', $1
       USING ERRCODE = 'wrong_object_type', HINT = 'SELECT copy FROM anabranch.copies lists them.';
   END IF;
-  SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
-  INTO shown FROM pg_attribute AS a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped;
-  SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
-  INTO kept_in FROM pg_attribute AS a WHERE a.attrelid = definition.state AND a.attnum > 0 AND NOT a.attisdropped;
   RETURN NEXT format('copy %s: %s', $1, CASE definition.class
     WHEN 'linear' THEN 'groups, each a row of counters and sums; a change costs one row of each group that it touches'
     ELSE 'rows of its sources; a change costs one row' END);
-  RETURN NEXT '  shows ' || shown;
-  RETURN NEXT format('  is kept in %s (%s), in columns %s', definition.state, pg_size_pretty(pg_total_relation_size(definition.state)), kept_in);
+  IF NOT EXISTS (SELECT FROM anabranch.progress AS p WHERE p.copy = $1) THEN
+    RETURN NEXT '  was restored from a dump and not filled since: anabranch.resume fills it';
+  END IF;
+  RETURN NEXT '  shows ' || array_to_string(anabranch.column_definitions($1, ARRAY(
+    SELECT a.attnum FROM pg_attribute AS a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)), ', ');
+  RETURN NEXT format('  is kept in %s (%s), in columns %s', definition.state, pg_size_pretty(pg_total_relation_size(definition.state)), (
+    SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+    FROM pg_attribute AS a WHERE a.attrelid = definition.state AND a.attnum > 0 AND NOT a.attisdropped));
   RETURN QUERY
     SELECT e.line FROM anabranch.definition_source AS s
-    CROSS JOIN LATERAL anabranch.explain_source(s.relation, s.columns, s.key, s.old_rows, definition.class = 'rows') WITH ORDINALITY AS e (line, n)
+    CROSS JOIN LATERAL anabranch.explain_source(s, definition.class = 'rows') WITH ORDINALITY AS e (line, n)
     WHERE s.copy = $1 ORDER BY s.ordinal, e.n;
 
   SELECT * INTO index FROM anabranch.external_index AS x WHERE x.copy = $1;

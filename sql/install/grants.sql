@@ -95,7 +95,7 @@ GRANT EXECUTE ON FUNCTION
   anabranch.keyed_documents(oid, jsonb, bigint, boolean),
   anabranch.next_documents(oid, jsonb, int, bigint),
   anabranch.keyless_documents(oid, int, bigint),
-  anabranch.record_delivery(oid, bigint, bigint, pg_catalog.pg_lsn, timestamptz, bigint, text, bigint, int, jsonb, bigint, jsonb, jsonb, boolean),
+  anabranch.record_delivery(oid, bigint, text, bigint, pg_catalog.pg_lsn, timestamptz, bigint, text, bigint, int, jsonb, bigint, jsonb, jsonb, boolean),
   anabranch.sweep_again(oid, bigint, text, text),
   anabranch.note_index_problem(oid, bigint, text, text),
   anabranch.trim_pending(oid, bigint, bigint, bigint),

@@ -8,6 +8,8 @@ import time
 
 from catalog_test import program, run
 
+import psycopg2
+
 from rig import caches, needs, social
 from rig.indexes import create_index, differences, ended, engine_sections, problem, redis_section, use_engines, verify, wait_complete
 from rig.through_kafka import ThroughKafka
@@ -243,6 +245,35 @@ def test_an_empty_index_is_made_anew(rig, make_redis):
     rig.wait_fresh("item_cache")
     assert redis.contents() == {"item:2": {"id": "2", "name": "another"}}
     assert "is filled anew" not in rig.sidecar.log() and problem(rig, "item_cache") == (None, None)
+
+
+def test_a_turn_is_void_when_the_index_is_to_be_made_anew(rig, make_redis):
+    """What it has sent counts for nothing: recorded, it would say of the next generation that it has it."""
+    redis = make_redis()
+    use_engines(rig, cache=redis_section(redis))
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item VALUES (1, 'one')")
+    create_index(rig, "item_cache", "cache", "SELECT id, name FROM item", ["id"])
+    rig.sidecar.start()
+    wait_complete(rig, "item_cache")
+    rig.sidecar.stop()
+    token = rig.value("SELECT token FROM anabranch.source")
+
+    def seen():
+        return rig.value("SELECT seen FROM anabranch.delivery_state('item_cache'::regclass, 1)")
+
+    def record(seen):
+        rig.sql("SELECT anabranch.record_delivery('item_cache'::regclass, %s, %s, NULL, NULL, NULL, NULL, NULL, 0, NULL, '{\"id\": 1}', 1, NULL, NULL, false)",
+                (token, seen))
+
+    before = seen()
+    rig.sql("SELECT anabranch.alter_index('item_cache', options => options) FROM anabranch.indexes")
+    try:
+        record(before)
+        raise AssertionError("recorded")
+    except psycopg2.errors.SerializationFailure:
+        assert rig.value("SELECT swept_to FROM anabranch.index_progress") is None
+    record(seen())
+    assert rig.value("SELECT swept_to FROM anabranch.index_progress") == {"id": 1}
 
 
 # --- Engines that do not answer -----------------------------------------------------------------------------------

@@ -125,6 +125,43 @@ def test_full_memory_is_waited_for(rig, make_redis):
     assert len(redis.contents()) == 1000 and problem(rig, "page_cache")[0] is None
 
 
+def longest_transaction(rig, application, seconds):
+    """How old, in seconds, the oldest transaction of the program's sessions of that name has been within so many."""
+    oldest, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        age = rig.value("SELECT max(extract(epoch FROM clock_timestamp() - xact_start)) FROM pg_stat_activity WHERE application_name = %s", (application,))
+        oldest = max(oldest, float(age or 0))
+        time.sleep(0.02)
+    return oldest
+
+
+def test_silent_and_refusing_in_the_midst_of_a_fill(rig, make_redis):
+    """No snapshot waits for an engine that has fallen silent, nor in a comparison; and what the last turn of a fill has sent in vain is sent again."""
+    redis = make_redis()
+    use_engines(rig, cache=redis_section(redis))
+    rig.sql("CREATE TABLE page (id int PRIMARY KEY, body text); INSERT INTO page SELECT i, repeat('x', 3000) FROM generate_series(1, 30000) AS i")
+    # All keys but the last one.
+    redis.command("ACL", "SETUSER", "default", "resetkeys", "~anabranch:*", "~page:[12]????", "~page:?", "~page:??", "~page:???", "~page:????")
+    create_index(rig, "page_cache", "cache", "SELECT id, body FROM page", ["id"], shape="json", key="page:{id}")
+    rig.sidecar.start()
+    with redis.client() as call:
+        rig.wait_until(lambda: call("DBSIZE") > 100, "the first documents")
+        call("CLIENT", "PAUSE", "6000", "WRITE")
+    assert longest_transaction(rig, "anabranch index", 6) < 4.5
+    rig.wait_until(lambda: "NOPERM" in (problem(rig, "page_cache")[0] or ""), lambda: f"the problem to be told: {problem(rig, 'page_cache')}")
+    assert 0 < rig.value("SELECT swept FROM anabranch.index_progress") < 30000  # so it was not the first turn that failed
+    redis.command("ACL", "SETUSER", "default", "allkeys")
+    wait_complete(rig, "page_cache")
+    held = redis.contents()
+    assert len(held) == 30000 and "page:30000" in held, len(held)
+
+    run = rig.value("SELECT anabranch.verify('page_cache', 'index', duty => 1)")
+    rig.wait_until(lambda: rig.value("SELECT documents > 0 FROM anabranch.verification WHERE run = %s", (run,)), "the comparison to begin")
+    redis.command("CLIENT", "PAUSE", "4000", "ALL")
+    assert longest_transaction(rig, "anabranch verifier", 4) < 2
+    assert ended(rig, run)["differing"] == 0
+
+
 def test_damage_is_found_and_mended(rig, make_redis, rng):
     redis = make_redis()
     start(rig, redis)
@@ -215,7 +252,8 @@ def test_json_that_jsonb_cannot_hold(rig, make_redis):
         create_index(rig, name, "cache", "SELECT id, facts FROM item", ["id"], shape=shape, key=f"{name}:{{id}}")
     rig.sidecar.start()
     wait_complete(rig, "whole", "fields")
-    odd = [r'{"a":"\u0000"}', r'{"a":"\ud800"}', r'{"a":"\ud83d\ud83d"}', '{"a":1e999999}', '{"a":-1.5E-99999}', '{"a":1' + "0" * 200_000 + "}"]
+    odd = [r'{"a":"\u0000"}', r'{"a":"\ud800"}', r'{"a":"\ud83d\ud83d"}', '{"a":1e999999}', '{"a":-1.5E-99999}', '{"a":1' + "0" * 200_000 + "}",
+           '{"a":0.' + "1" * 6385 + "e-9999}", '{"a":' + "[" * 5000 + "]" * 5000 + "}"]
     for number, facts in enumerate(odd, 2):
         rig.sql("INSERT INTO item VALUES (%s, %s)", (number, facts))
     rig.sql(r"""INSERT INTO item VALUES (20, '{"a":"\ud83d\ude00 \\ud800","b":"1e99999","c":[1e5,-2]}'); UPDATE item SET facts = '{"a": 2}' WHERE id = 1""")
@@ -226,11 +264,11 @@ def test_json_that_jsonb_cannot_hold(rig, make_redis):
         assert facts in held[f"whole:{number}"] and held[f"fields:{number}"]["facts"] == facts, (number, facts[:50])
     assert json.loads(held["fields:20"]["facts"]) == {"a": "\U0001f600 \\ud800", "b": "1e99999", "c": [100000, -2]}, held["fields:20"]
     # What is lost of it, and what somebody else has written.
-    redis.command("DEL", "whole:2", "whole:3", "whole:5", "fields:2")
+    redis.command("DEL", *(f"whole:{number}" for number in range(2, len(odd) + 2)), "fields:2")
     with redis.client() as call:
         call("SET", "whole:20", b'{"a":"\\u0000"}')
         call("HSET", "fields:20", "facts", b"\0binary")
-    for name, differing in (("whole", 4), ("fields", 2)):
+    for name, differing in (("whole", len(odd) + 1), ("fields", 2)):
         run = verify(rig, name, "index")
         assert (run["state"], run["differing"]) == ("done", differing), run
         run = verify(rig, name, "index", repair=True)

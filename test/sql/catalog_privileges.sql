@@ -22,17 +22,17 @@ $$;
 
 SELECT is(extra('nobody_of_ours'), NULL, 'an ordinary role has nothing beyond what everybody has');
 SELECT is(extra('our_monitor'),
-  'column_definitions contents=s copies=s dead_letters=s decode differences=s findings=s indexes=s misfits publishers=s snapshot_holder sources=s status=s unreadable verifications=s',
+  'column_definitions contents=s copies=s dead_letters=s decode differences=s explain findings=s indexes=s misfits publishers=s snapshot_holder sources=s status=s unreadable verifications=s',
   'anabranch_monitor reads the views');
 SELECT is(extra('our_operator'),
-  'column_definitions contents=s copies=s create_aggregate_table create_index dead_letters=s decode differences=s findings=s import_stream indexes=s misfits publishers=s snapshot_holder sources=s status=s unreadable verifications=s',
+  'column_definitions contents=s copies=s create_aggregate_table create_index dead_letters=s decode differences=s explain findings=s import_stream indexes=s misfits publishers=s snapshot_holder sources=s status=s unreadable verifications=s',
   'anabranch_operator creates copies as well');
 SELECT is(extra('our_sidecar'),
   'apply apply_filling begin_batch begin_copy_batch begin_correction begin_deliveries begin_index_comparison begin_proof begin_twin carry_out_swap changed_documents column_definitions '
-  'content_work contents=s copies=s copies_to_apply dead_letters=s decode delivery_state differences=s dropped_indexes end_batch end_twin end_verification fill_chunk fill_start findings=s '
+  'content_work contents=s copies=s copies_to_apply dead_letters=s decode delivery_state differences=s dropped_indexes end_batch end_turn end_twin end_verification fill_chunk fill_start findings=s '
   'gather give_up_swap give_way heartbeat index_is_gone indexes=s indexes_to_deliver keyed_documents keyless_documents misfits next_documents next_verification note_content note_index_problem '
   'note_publisher note_verification park pending_behind published_before publisher_witnesses publishers=s read_content record_correction record_delivery record_index_comparison record_proof '
-  'record_twin_proof renew_witness request_swap set_aside set_copy_position show snapshot_holder sources=s start_sidecar status=s sweep_again trim_pending twin_state twins_to_swap unreadable '
+  'record_twin_proof renew_witness request_swap set_aside set_copy_position show snapshot_holder sources=s start_sidecar status=s sweep_again take_turn trim_pending twin_state twins_to_swap unreadable '
   'verifications=s wait_for_writers',
   'anabranch_sidecar carries out, and writes no table directly');
 SELECT is((SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname ~ '^anabranch_(monitor|operator|sidecar)$'

@@ -1,6 +1,6 @@
 \set ECHO none
 \i test/fixture/start.sql
-SELECT plan(9);
+SELECT plan(15);
 CREATE TABLE orders (id bigint PRIMARY KEY, customer text, total numeric, note text);
 ALTER TABLE orders REPLICA IDENTITY FULL;
 CREATE TABLE visits (id int PRIMARY KEY, page int NOT NULL) PARTITION BY RANGE (id);
@@ -20,7 +20,7 @@ $$copy public.sales: groups, each a row of counters and sums; a change costs one
 source public.orders: not analysed yet
   reads id bigint, customer text, total numeric
   is filled by ranges of (id)
-  needs of old rows all that it reads: each UPDATE and DELETE writes the whole of them to the WAL (REPLICA IDENTITY FULL)$$, 'groups');
+  needs of old rows all that it reads, which REPLICA IDENTITY FULL writes to the WAL with each UPDATE and DELETE$$, 'groups');
 SELECT is((SELECT string_agg(substring(line, '^(\w+ \w+ by: (SELECT|WITH))'), ' ') FROM anabranch.explain('sales', statements => true) AS line),
   'folds changes by: SELECT merges them by: WITH shows them by: SELECT', 'the statements that keep a copy, when they are asked for');
 
@@ -53,6 +53,42 @@ source anabranch_stream.events: messages
 
 ALTER TABLE orders REPLICA IDENTITY DEFAULT;
 SELECT alike(explained('sales'), '%  but the replica identity of table public.orders is not FULL; run ALTER TABLE public.orders REPLICA IDENTITY FULL', 'what is in the way');
+CREATE TABLE "Odd ""one" ("I d" int PRIMARY KEY, "a,b" text COLLATE "C");
+ALTER TABLE "Odd ""one" ALTER "a,b" SET STORAGE PLAIN;
+SELECT anabranch.create_aggregate_table('"Odd copy"', 'SELECT "I d", "a,b" FROM "Odd ""one"') \g /dev/null
+SELECT is(explained('"Odd copy"'),
+$$copy public."Odd copy": rows of its sources; a change costs one row
+  shows "I d" integer, "a,b" text COLLATE pg_catalog."C"
+  is kept in anabranch_data."Odd copy" (size), in columns "I d", "a,b", anabranch_key
+source public."Odd ""one": not analysed yet
+  reads "I d" integer, "a,b" text COLLATE pg_catalog."C"
+  is filled by ranges of ("I d")
+  needs of old rows their key alone$$, 'names that want quotes');
+ALTER TABLE "Odd ""one" DROP COLUMN "I d";
+SELECT alike(explained('"Odd copy"'), $$%
+  reads "I d" integer, "a,b" text COLLATE pg_catalog."C"
+  is filled by ranges of ("I d")
+  needs of old rows their key alone
+  but column "I d" of table public."Odd ""one" was dropped$$, 'a column that is gone');
+DROP TABLE "Odd ""one";
+SELECT alike(explained('"Odd copy"'), $$%
+source that is gone
+  reads "I d" integer, "a,b" text COLLATE pg_catalog."C"
+%
+  but a source table was dropped$$, 'a table that is gone');
+DELETE FROM anabranch.progress WHERE copy = '"Odd copy"'::regclass;
+SELECT alike(explained('"Odd copy"'), $$%a change costs one row
+  was restored from a dump and not filled since: anabranch.resume fills it
+%
+  needs of old rows their key alone$$, 'one that is not bound to its sources');
+
+CREATE ROLE reader IN ROLE anabranch_monitor;
+CREATE ROLE stranger;
+SET LOCAL ROLE reader;
+SELECT isnt_empty('SELECT anabranch.explain(''public.sales'')', 'a monitor may ask');
+SET LOCAL ROLE stranger;
+SELECT throws_ok('SELECT anabranch.explain(''public.sales'')', '42501', 'permission denied for function explain', 'not everybody');
+RESET ROLE;
 SELECT throws_ok('SELECT anabranch.explain(''orders'')', '42809', 'public.orders is not a copy made by anabranch', 'a table is no copy');
 SELECT throws_ok('SELECT anabranch.explain(NULL)', '42809', NULL, 'nor is nothing');
 SELECT * FROM finish();
