@@ -5,6 +5,8 @@
 #include <set>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "sidecar/failpoint.hpp"
 #include "sidecar/index/delivery.hpp"
 
@@ -212,11 +214,9 @@ void Comparing::compare_contested(bool deliver) {
 }
 
 void Comparing::compare_keyed(const std::set<std::string, std::less<>>& keys, bool deliver) {
-  std::string list = "[";
-  for (const std::string& key : keys) list += (list.size() > 1 ? "," : "") + key;
   std::set<std::string, std::less<>> contested;
   const auto turn = take_turn(contested);
-  const DocumentBatch expected = turn->keyed(list + "]");
+  const DocumentBatch expected = turn->keyed(fmt::format("[{}]", fmt::join(keys, ",")));
   turn->end_snapshot();
   Delivered delivered;
   if (deliver) {

@@ -1,5 +1,9 @@
 #include "sidecar/index/document_batch.hpp"
 
+#include <string_view>
+
+#include <fmt/format.h>
+
 namespace anabranch {
 namespace {
 
@@ -37,10 +41,10 @@ std::string DocumentBatch::last_key() const {
 }
 
 std::string keys_of(const HeldPage& page) {
-  std::string keys = "[";
+  std::vector<std::string_view> keys;
   for (const HeldDocument& held : page.documents)
-    if (!held.key.empty()) keys += (keys.size() > 1 ? "," : "") + held.key;
-  return keys + "]";
+    if (!held.key.empty()) keys.emplace_back(held.key);
+  return fmt::format("[{}]", fmt::join(keys, ","));
 }
 
 std::vector<Document> as_gone(const std::vector<HeldDocument>& held) {

@@ -1,5 +1,7 @@
 #include "sidecar/index/turn.hpp"
 
+#include <fmt/format.h>
+
 #include "sidecar/logging.hpp"
 
 namespace anabranch {
@@ -35,9 +37,7 @@ DeliveryState read_state(const Result& row) {
 }
 
 std::string json_list(const std::vector<std::string>& items) {
-  std::string list = "[";
-  for (const auto& item : items) list += (list.size() > 1 ? "," : "") + item;
-  return list + "]";
+  return fmt::format("[{}]", fmt::join(items, ","));
 }
 
 std::string json_of(const std::vector<ParkedDocument>& parked, Lsn lsn) {
