@@ -19,6 +19,9 @@ constexpr int64_t bytes_wanted = Turn::bytes_max / 4;                  // so tha
 constexpr milliseconds turn_time_max = 1s;                             // as long a snapshot is held
 // Before it has been complete for the first time: at the end of each turn the engine has nothing to do for a while.
 constexpr milliseconds first_fill_turn_time_max = 3s;
+// Of the index, before a turn, where it is looked through.
+constexpr milliseconds held_time_max = 200ms;
+constexpr std::size_t held_documents_max = 10'000;
 constexpr milliseconds position_interval = 20ms;  // between records of a position alone
 constexpr int first_part = 4;  // of what is read at a time a turn begins with so little that the engine soon has work
 // After making visible that is not done again for this part of the time that documents may wait for it, nor, while more
@@ -77,8 +80,7 @@ std::optional<Clock::time_point> Delivery::due() const {
 Delivery::Outcome Delivery::take_turn() {
   if (!opened_)
     if (const auto outcome = open()) return *outcome;
-  std::optional<HeldPage> held;
-  if (opened_ && sweep_.all && !sweep_.none_extra) held = index_->scan(sweep_.extra_after);
+  const std::vector<HeldPage> held = held_pages();
   try {
     Turn turn(connection_, copy_.oid, first_rows());
     if (!may_go_on(turn.state())) return Outcome::changed;
@@ -159,8 +161,21 @@ std::string Delivery::what_was_lost(const DeliveryState& state) const {
   return {};
 }
 
-// `held`: what the index has, a page of it, where that is looked through for what is too much.
-bool Delivery::deliver(Turn& turn, const std::optional<HeldPage>& held) {
+// What the index has, where that is looked through for what is too much: the next of it.
+std::vector<HeldPage> Delivery::held_pages() {
+  std::vector<HeldPage> pages;
+  if (!opened_ || !sweep_.all || sweep_.none_extra) return pages;
+  const Clock::time_point end = Clock::now() + held_time_max;
+  std::size_t documents = 0;
+  for (std::string after = sweep_.extra_after;;) {
+    const HeldPage& page = pages.emplace_back(index_->scan(after));
+    after = page.next;
+    documents += page.documents.size();
+    if (after.empty() || documents >= held_documents_max || Clock::now() >= end) return pages;
+  }
+}
+
+bool Delivery::deliver(Turn& turn, const std::vector<HeldPage>& held) {
   const DeliveryState& state = *turn.state();
   const bool filling = state.filled < state.generation;
   if (!filling || state.frozen || state.filled == 0) former_.reset();
@@ -172,17 +187,18 @@ bool Delivery::deliver(Turn& turn, const std::optional<HeldPage>& held) {
   const bool complete = send_pending(turn, sender, delivered);
   Sweep swept = sweep_;
   if (filling) sweep(turn, sender, swept, delivered);
-  std::optional<DocumentBatch> expected;
-  if (filling && held && state.swept_to) {
-    expected = turn.keyed(keys_of(*held), Turn::Contents::empty);
-    swept.extra_after = held->next;
-    swept.none_extra = held->next.empty();
+  std::vector<DocumentBatch> expected;  // of each page
+  if (filling && state.swept_to && !held.empty()) {
+    for (const HeldPage& page : held) expected.push_back(turn.keyed(keys_of(page), Turn::Contents::empty));
+    swept.extra_after = held.back().next;
+    swept.none_extra = swept.extra_after.empty();
   }
   const bool filled = filling && swept.all && swept.none_extra;
   if (filled) add_keyless(turn, delivered);
   turn.end_snapshot();
   take(sender.finish(), delivered);
-  if (expected) remove_extra(*held, *expected, version, delivered);
+  for (std::size_t page = 0; page < expected.size(); ++page)
+    remove_extra(held[page], expected[page], version, delivered);
   failpoint("index_written");
   // An index without documents has a version, too: of the generation before, none would count.
   if (delivered.documents > 0 || filled) {

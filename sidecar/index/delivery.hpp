@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "sidecar/index/turn.hpp"
 
@@ -18,8 +19,8 @@ class DocumentSender;
 //      under way.
 //   3. While a generation is not complete, further documents are read in the order of their keys and sent, too: those
 //      behind are pending when they change, and those before are still to come, so when the end is reached all are
-//      there. Then the index is looked through, a page before each turn, for what the copy has not: that is removed.
-//      When the end is reached, readers find the generation.
+//      there. Then the index is looked through, some pages before each turn, for what the copy has not: that is
+//      removed. When the end is reached, readers find the generation.
 //   4. When the engine has acknowledged everything it is told so, by a version of its own: one that comes back without
 //      the end of what it acknowledged comes back without that. This is recorded, and the turn is over. Where it breaks
 //      off before, the same is sent again, with a later version.
@@ -64,7 +65,8 @@ class Delivery {
   std::optional<Outcome> open();
   void serve_readers(const DeliveryState& state);
   std::string what_was_lost(const DeliveryState& state) const;
-  bool deliver(Turn& turn, const std::optional<HeldPage>& held);
+  std::vector<HeldPage> held_pages();
+  bool deliver(Turn& turn, const std::vector<HeldPage>& held);
   bool send_pending(Turn& turn, DocumentSender& sender, Delivered& delivered);
   void sweep(Turn& turn, DocumentSender& sender, Sweep& swept, Delivered& delivered);
   void remove_extra(const HeldPage& page, const DocumentBatch& expected, IndexVersion version, Delivered& delivered);

@@ -294,7 +294,13 @@ BEGIN
       swept = CASE WHEN $10 IS NULL THEN coalesce($12, p.swept) ELSE 0 END, problem = NULL, remedy = NULL, problem_since = NULL, seen_at = clock_timestamp()
   WHERE p.copy = $1 AND p.xmin::text = $3;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'index % is to be made anew since a turn at it began', $1::regclass USING ERRCODE = 'serialization_failure';
+    -- Where another generation is to be made, readers find the one that has just been completed until then.
+    UPDATE anabranch.index_progress AS p SET filled = $10, frozen = false FROM anabranch.external_index AS x
+    WHERE p.copy = $1 AND x.copy = $1 AND x.generation > $10 AND p.filled > 0;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION 'index % is to be made anew since a turn at it began', $1::regclass USING ERRCODE = 'serialization_failure';
+    END IF;
+    RETURN;
   END IF;
   IF $14 IS NOT NULL THEN
     DELETE FROM anabranch.refused_document AS r WHERE r.copy = $1 AND md5(r.key::text) IN (SELECT md5(k::text) FROM jsonb_array_elements($14) AS k);

@@ -261,19 +261,35 @@ def test_a_turn_is_void_when_the_index_is_to_be_made_anew(rig, make_redis):
     def seen():
         return rig.value("SELECT seen FROM anabranch.delivery_state('item_cache'::regclass, 1)")
 
-    def record(seen):
-        rig.sql("SELECT anabranch.record_delivery('item_cache'::regclass, %s, %s, NULL, NULL, NULL, NULL, NULL, 0, NULL, '{\"id\": 1}', 1, NULL, NULL, false)",
-                (token, seen))
+    def record(seen, filled=None):
+        rig.sql("SELECT anabranch.record_delivery('item_cache'::regclass, %s, %s, NULL, NULL, NULL, NULL, NULL, 0, %s, '{\"id\": 1}', 1, NULL, NULL, false)",
+                (token, seen, filled))
+
+    def alter():
+        rig.sql("SELECT anabranch.alter_index('item_cache', options => options) FROM anabranch.indexes")
+
+    def progress():
+        return rig.sql("SELECT filled, swept_to FROM anabranch.index_progress")[0]
 
     before = seen()
-    rig.sql("SELECT anabranch.alter_index('item_cache', options => options) FROM anabranch.indexes")
-    try:
-        record(before)
-        raise AssertionError("recorded")
-    except psycopg2.errors.SerializationFailure:
-        assert rig.value("SELECT swept_to FROM anabranch.index_progress") is None
+    alter()
+    for filled in (None, 2):
+        try:
+            record(before, filled)
+            raise AssertionError("recorded")
+        except psycopg2.errors.SerializationFailure:
+            assert progress() == (1, None)
     record(seen())
-    assert rig.value("SELECT swept_to FROM anabranch.index_progress") == {"id": 1}
+    assert progress() == (1, {"id": 1})
+    # One that had published its generation by then has published it.
+    before = seen()
+    alter()
+    record(before, 2)
+    assert progress() == (2, None)
+    rig.sql("TRUNCATE item")
+    rig.sidecar.start()
+    wait_complete(rig, "item_cache")
+    assert redis.contents() == {}
 
 
 # --- Engines that do not answer -----------------------------------------------------------------------------------

@@ -125,6 +125,20 @@ def test_full_memory_is_waited_for(rig, make_redis):
     assert len(redis.contents()) == 1000 and problem(rig, "page_cache")[0] is None
 
 
+def test_what_is_too_much_goes_while_rows_change(rig, make_redis):
+    """Nobody has named the keys that a TRUNCATE takes away: the index is looked through for them, in many turns, and what changes is delivered."""
+    redis = make_redis()
+    start_items(rig, redis, 40000)
+    rig.sidecar.stop()
+    rig.sql("TRUNCATE item; INSERT INTO item SELECT i, 'new' FROM generate_series(39991, 40010) AS i")
+    rig.sidecar.start()
+    with rig.load("\\set i random(39991, 40020)\nINSERT INTO item VALUES (:i, 'loaded') ON CONFLICT (id) DO UPDATE SET name = item.name || '.';\n"
+                  "DELETE FROM item WHERE id = :i + 1;\n\\sleep 5 ms\n"):
+        wait_complete(rig, "item_cached")
+    rig.wait_fresh("item_cached")
+    assert redis.contents() == {f"item:{id}": {"id": str(id), "name": name} for id, name in rig.sql("SELECT id, name FROM item")}
+
+
 def longest_transaction(rig, application, seconds):
     """How old, in seconds, the oldest transaction of the program's sessions of that name has been within so many."""
     oldest, end = 0, time.monotonic() + seconds
