@@ -353,6 +353,14 @@ def test_documents_that_cannot_be(rig, make_redis):
     assert [letter[:2] for letter in letters] == [("best", '{"id": 3}')], letters
     held = redis.contents()
     assert held["best"] == {"1": 2.0, "2": 3.0, "5": float("inf")} and json.loads(held["item:c"])["shelf"] == "x" and 'item:d\n\t \\ " \u00e9' in held, held
+    # Of those without a key more bytes than a turn reads at once.
+    rig.sql("INSERT INTO item SELECT i, NULL, repeat('x', 1000000), i FROM generate_series(100, 139) AS i")
+    rig.wait_fresh("by_name")
+    assert rig.sql("SELECT relation, convert_from(key, 'UTF8') FROM anabranch.dead_letters WHERE relation = 'by_name'") == [("by_name", '{"name": null}')]
+    rig.sql("DELETE FROM item WHERE id >= 100")
+    rig.wait_fresh("by_name")
+    left = rig.sql("SELECT convert_from(key, 'UTF8'), reason, bytes, lsn FROM anabranch.dead_letters WHERE relation = 'by_name'")
+    assert left == [], (left, rig.sql('SELECT * FROM anabranch.indexes'), rig.sql('SELECT id, name FROM item'))
 
 
 def test_wrong_engines_are_told(rig, make_redis):
