@@ -69,8 +69,9 @@ class Comparing {
   void compare_held();
   void compare_contested(bool deliver);
   void compare_keyed(const std::set<std::string, std::less<>>& keys, bool deliver);
-  void judge(Turn& turn, const std::vector<Document>& expected, const std::set<std::string, std::less<>>& contested,
+  void judge(Turn& turn, const DocumentBatch& batch, const std::set<std::string, std::less<>>& contested,
              Delivered delivered);
+  void differs(IndexDifference difference);
   void settle(Turn& turn, std::vector<Suspect> suspects, Delivered delivered);
   void write(const Turn& turn, const std::vector<Document>& documents, Delivered& delivered);
   void rest();
@@ -151,7 +152,7 @@ void Comparing::compare_copy() {
       const auto turn = take_turn(contested);
       const DocumentBatch batch = turn->next(behind, rows_max_);
       turn->end_snapshot();
-      judge(*turn, batch.documents(), contested, {});
+      judge(*turn, batch, contested, {});
       all = batch.rows() == 0;
       if (!all) behind = batch.last_key();
     } catch (const PgError& error) {
@@ -172,7 +173,7 @@ void Comparing::compare_held() {
       const auto turn = take_turn(contested);
       const DocumentBatch expected = turn->keyed(keys_of(page), Turn::Contents::empty);
       turn->end_snapshot();
-      const std::vector<HeldDocument> held = index_->extra(page, expected.documents());
+      const std::vector<HeldDocument> held = without_parked(index_->extra(page, expected.documents()), expected);
       const std::vector<Document> extra = as_gone(held);
       std::vector<Suspect> suspects;
       const std::vector<FoundDocument> found = index_->inspect(extra);
@@ -226,11 +227,17 @@ void Comparing::compare_keyed(const std::set<std::string, std::less<>>& keys, bo
     if (!pending.empty()) write(*turn, pending, delivered);
     contested.clear();
   }
-  judge(*turn, expected.documents(), contested, std::move(delivered));
+  judge(*turn, expected, contested, std::move(delivered));
 }
 
-void Comparing::judge(Turn& turn, const std::vector<Document>& expected,
-                      const std::set<std::string, std::less<>>& contested, Delivered delivered) {
+void Comparing::judge(Turn& turn, const DocumentBatch& batch, const std::set<std::string, std::less<>>& contested,
+                      Delivered delivered) {
+  // Whatever the index has of them.
+  for (const ParkedDocument& parked : batch.parked()) {
+    ++result_.compared;
+    differs({.key = parked.key, .kind = "missing", .expected = {}, .actual = {}});
+  }
+  const std::vector<Document>& expected = batch.documents();
   const std::vector<FoundDocument> found = index_->inspect(expected);
   std::vector<Suspect> suspects;
   for (std::size_t place = 0; place < expected.size(); ++place) {
@@ -278,17 +285,20 @@ void Comparing::settle(Turn& turn, std::vector<Suspect> suspects, Delivered deli
   }
   for (std::size_t place = 0; place < suspects.size(); ++place) {
     const auto& [document, found] = suspects[place];
-    ++result_.differing;
-    result_.repaired += repaired[place];
-    if (result_.differing > options_.differences_max) continue;
     IndexDifference difference;
     difference.key = document.key.empty() ? key_of_foreign({{}, std::string(document.id), {}, {}}) : document.key;
     difference.kind = document.key.empty() ? "foreign" : kind_of(document, found);
     if (document.content && document.content->size() <= shown_bytes_max) difference.expected = *document.content;
     difference.actual = found.actual;
     difference.repaired = repaired[place];
-    found_.push_back(std::move(difference));
+    differs(std::move(difference));
   }
+}
+
+void Comparing::differs(IndexDifference difference) {
+  ++result_.differing;
+  result_.repaired += difference.repaired;
+  if (result_.differing <= options_.differences_max) found_.push_back(std::move(difference));
 }
 
 }  // namespace

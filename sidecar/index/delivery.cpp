@@ -285,7 +285,7 @@ void Delivery::sweep(Turn& turn, DocumentSender& sender, Sweep& swept, Delivered
 // Left over from a time when nobody took note.
 void Delivery::remove_extra(const HeldPage& page, const DocumentBatch& expected, IndexVersion version,
                             Delivered& delivered) {
-  const std::vector<HeldDocument> extra = index_->extra(page, expected.documents());
+  const std::vector<HeldDocument> extra = without_parked(index_->extra(page, expected.documents()), expected);
   if (extra.empty()) return;
   index_->write(as_gone(extra), version);
   delivered.documents += static_cast<int64_t>(extra.size());

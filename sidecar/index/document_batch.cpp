@@ -1,8 +1,9 @@
 #include "sidecar/index/document_batch.hpp"
 
 #include <string_view>
+#include <unordered_set>
 
-#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace anabranch {
 namespace {
@@ -41,10 +42,17 @@ std::string DocumentBatch::last_key() const {
 }
 
 std::string keys_of(const HeldPage& page) {
-  std::vector<std::string_view> keys;
+  auto keys = nlohmann::json::array();
   for (const HeldDocument& held : page.documents)
-    if (!held.key.empty()) keys.emplace_back(held.key);
-  return fmt::format("[{}]", fmt::join(keys, ","));
+    if (!held.key.empty() && held.key.find('\0') == std::string::npos) keys.push_back(held.key);
+  return keys.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::vector<HeldDocument> without_parked(std::vector<HeldDocument> held, const DocumentBatch& expected) {
+  std::unordered_set<std::string_view> parked;
+  for (const ParkedDocument& document : expected.parked()) parked.insert(document.key);
+  if (!parked.empty()) std::erase_if(held, [&](const HeldDocument& document) { return parked.contains(document.key); });
+  return held;
 }
 
 std::vector<Document> as_gone(const std::vector<HeldDocument>& held) {

@@ -42,8 +42,11 @@ class DocumentBatch {
   std::vector<std::string> keyless_;
 };
 
-// The keys of a page as a JSON list, to ask the copy for.
+// The keys of a page as a JSON list of texts, to ask the copy for: others may have written what jsonb does not take.
 std::string keys_of(const HeldPage& page);
+
+// Without those that are left as they are: of a key that several rows have, nobody knows which document is right.
+std::vector<HeldDocument> without_parked(std::vector<HeldDocument> held, const DocumentBatch& expected);
 
 // Held documents as such that are to be gone. They point into `held`.
 std::vector<Document> as_gone(const std::vector<HeldDocument>& held);

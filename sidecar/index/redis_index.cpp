@@ -405,8 +405,9 @@ class RedisIndex : public ExternalIndex {
     const auto& entries = *reply->element[1];
     for (std::size_t i = 0; i + 1 < entries.elements; i += 2) {
       const auto entry = parse_redis_entry(text_of(*entries.element[i + 1]));
-      if (!entry || !entry->is_live || !may_be_key(entry->key)) continue;
-      if (auto held = held_document(shape, text_of(*entries.element[i]), entry->key))
+      if (!entry || !entry->is_live) continue;
+      const std::string_view key = may_be_key(entry->key) ? entry->key : "";
+      if (auto held = held_document(shape, text_of(*entries.element[i]), key))
         page.documents.push_back(std::move(*held));
     }
     return page;

@@ -91,7 +91,7 @@ class Turn {
   enum class Contents { read, empty };  // empty: only whether there is a document is asked for
   DocumentBatch changed(int64_t behind, int64_t upto, Contents contents = Contents::read);
   DocumentBatch next(const std::optional<std::string>& behind, int rows_max);        // none: there are no more
-  DocumentBatch keyed(const std::string& keys, Contents contents = Contents::read);  // a JSON list
+  DocumentBatch keyed(const std::string& keys, Contents contents = Contents::read);  // a JSON list of objects or texts
   DocumentBatch keyless(int rows_max);
   static constexpr int64_t bytes_max = 16 << 20;
 

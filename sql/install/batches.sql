@@ -246,7 +246,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE
     WHEN c.oid IS NULL THEN NULL  -- the event trigger's record says that, in order with the rows
     WHEN r.oid IS NULL THEN 'the owner of the copy is gone'
-    WHEN EXISTS (SELECT FROM unnest($3) AS column_number WHERE NOT coalesce(has_column_privilege($1, $2, column_number, 'SELECT'), false))
+    -- NULL: it has been dropped since this statement's snapshot, which is said likewise.
+    WHEN EXISTS (SELECT FROM unnest($3) AS column_number WHERE NOT has_column_privilege($1, $2, column_number, 'SELECT'))
       THEN format('role %I may not read every column it needs of table %s', r.rolname, $2::regclass)
     WHEN c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
          AND (c.relforcerowsecurity OR NOT pg_has_role($1, c.relowner, 'USAGE'))

@@ -202,7 +202,32 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.changed_documents(oid, bigint, bigint, bigint, boolean) IS 'the documents whose pending numbers are in a range; without contents, where only their keys are asked for';
 
+CREATE FUNCTION anabranch.as_shown(document text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN $1::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+  RETURN to_jsonb($1);
+END
+$$;
+COMMENT ON FUNCTION anabranch.as_shown(text) IS 'a document as jsonb; one that jsonb cannot hold, or that is no JSON, as a string';
+
 -- An engine may hold what somebody else has written.
+CREATE FUNCTION anabranch.readable_keys(keys jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  readable jsonb;
+BEGIN
+  BEGIN
+    SELECT ('[' || string_agg(k, ',') || ']')::jsonb INTO readable FROM jsonb_array_elements_text($1) AS k;
+  EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+    SELECT jsonb_agg(anabranch.as_shown(k)) INTO readable FROM jsonb_array_elements_text($1) AS k;
+  END;
+  RETURN (SELECT coalesce(jsonb_agg(e), '[]') FROM jsonb_array_elements(readable) AS e WHERE jsonb_typeof(e) = 'object');
+END
+$$;
+COMMENT ON FUNCTION anabranch.readable_keys(jsonb) IS 'of a list of keys, each an object or the text of one, those that jsonb can hold';
+
 CREATE FUNCTION anabranch.possible_keys(copy oid, keys jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -212,7 +237,8 @@ DECLARE
   count     bigint;
 BEGIN
   -- Types of users have functions of users, which must not run with our rights: the statement for documents runs them as the copy's owner.
-  IF EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384) THEN
+  IF EXISTS (SELECT FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+             WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384 AND t.typtype <> 'e') THEN
     RETURN $2;
   END IF;
   EXECUTE statement INTO count USING $2;
@@ -229,17 +255,17 @@ EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
   RETURN possible;
 END
 $$;
-COMMENT ON FUNCTION anabranch.possible_keys(oid, jsonb) IS 'of a list of keys those whose values are of the copy''s types, as far as these are the server''s own: no document has another';
+COMMENT ON FUNCTION anabranch.possible_keys(oid, jsonb) IS 'of a list of keys those whose values are of the copy''s types, as far as these are the server''s own, or enums: no document has another';
 
 CREATE FUNCTION anabranch.keyed_documents(copy oid, keys jsonb, bytes_max bigint, contents boolean DEFAULT true) RETURNS TABLE (key text, id text, target text, member text, content text, digest text, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN QUERY SELECT r.* FROM anabranch.documents_from($1, NULL, anabranch.documents_of($1,
     format('(SELECT r.* FROM jsonb_array_elements(%L) AS e (key) CROSS JOIN LATERAL jsonb_populate_record(NULL::%s, e.key) AS r)',
-           anabranch.possible_keys($1, $2), $1::regclass), $4), $4, NULL, $3) AS r;
+           anabranch.possible_keys($1, anabranch.readable_keys($2)), $1::regclass), $4), $4, NULL, $3) AS r;
 END
 $$;
-COMMENT ON FUNCTION anabranch.keyed_documents(oid, jsonb, bigint, boolean) IS 'the documents of a list of keys, each an object by column; without contents, where it is only asked which there are';
+COMMENT ON FUNCTION anabranch.keyed_documents(oid, jsonb, bigint, boolean) IS 'the documents of a list of keys, each an object by column, or the text of one; without contents, where it is only asked which there are';
 
 CREATE FUNCTION anabranch.key_order(copy oid, alias text) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -371,16 +397,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   FROM anabranch.external_index AS x, jsonb_array_elements($2) AS k WHERE x.copy = $1
 $$;
 COMMENT ON FUNCTION anabranch.document_keys(oid, jsonb) IS 'keys of a copy as keys of its index''s documents; NULL where they are none';
-
-CREATE FUNCTION anabranch.as_shown(document text) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  RETURN $1::jsonb;
-EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
-  RETURN to_jsonb($1);
-END
-$$;
-COMMENT ON FUNCTION anabranch.as_shown(text) IS 'a document as jsonb; one that jsonb cannot hold, or that is no JSON, as a string';
 
 CREATE FUNCTION anabranch.begin_index_comparison(run bigint, OUT key text, OUT repaired_before bigint) RETURNS SETOF record
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

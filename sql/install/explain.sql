@@ -16,10 +16,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifi
   CROSS JOIN LATERAL (VALUES
     (1, 'source ' || CASE WHEN of.name IS NULL THEN 'that is gone' WHEN of.is_stream THEN of.name || ': messages' ELSE concat_ws(': ', of.name, of.rows) END),
     (2, '  reads ' || coalesce(nullif(of.columns, ''), 'that rows are there, and none of their columns')),
-    (3, CASE WHEN of.is_stream THEN '  is not filled: nothing keeps its messages'
+    (3, CASE WHEN of.name IS NULL THEN NULL
+             WHEN of.is_stream THEN '  is not filled: nothing keeps its messages'
              WHEN of.key IS NULL THEN '  is filled in one reading, under one snapshot'
              ELSE format('  is filled by ranges of (%s)', of.key) END),
-    (4, CASE WHEN of.is_stream THEN NULL
+    (4, CASE WHEN of.name IS NULL OR of.is_stream THEN NULL
              WHEN $1.old_rows = 'full' THEN '  needs of old rows all that it reads, which REPLICA IDENTITY FULL writes to the WAL with each UPDATE and DELETE'
              WHEN $2 THEN '  needs of old rows their key alone'
              ELSE '  needs of old rows what their replica identity has' END),

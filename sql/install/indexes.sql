@@ -182,18 +182,59 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.unwatch_state(oid) IS 'ends that changes of a state table are noted';
 
+-- `names`: quoted.
+CREATE FUNCTION anabranch.key_columns(relation oid, names text[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
+  SELECT coalesce(string_agg(format(', %s %s%s', s.name, format_type(a.atttypid, a.atttypmod),
+                                    CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END), '' ORDER BY s.place), '')
+  FROM unnest($2) WITH ORDINALITY AS s (name, place)
+  JOIN pg_attribute AS a ON a.attrelid = $1 AND quote_ident(a.attname) = s.name AND NOT a.attisdropped JOIN pg_type AS t ON t.oid = a.atttypid
+$$;
+COMMENT ON FUNCTION anabranch.key_columns(oid, text[]) IS 'columns of a table as CREATE TABLE takes them, each behind a comma';
+
+CREATE FUNCTION anabranch.make_pending(copy oid, name text) RETURNS regclass
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  known   anabranch.definition;
+  pending text := format('anabranch_data.%I', $2);
+BEGIN
+  SELECT * INTO STRICT known FROM anabranch.definition AS d WHERE d.copy = $1;
+  EXECUTE format('CREATE TABLE %s (number bigint PRIMARY KEY%s) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100000, autovacuum_vacuum_cost_delay = 0)',
+                 pending, anabranch.key_columns(known.state, known.document_key));
+  -- Statistics of a range type would be made by a function of its author's, with our rights; as in definition.cpp.
+  EXECUTE (SELECT coalesce(string_agg(format('ALTER TABLE %s ALTER %s SET STATISTICS 0', pending, c), '; '), 'SELECT') FROM unnest(known.document_key) AS c);
+  EXECUTE format('COMMENT ON TABLE %s IS %L', pending, format('documents of %s that are to be sent; written by anabranch alone', $1::regclass));
+  RETURN pending;
+END
+$$;
+COMMENT ON FUNCTION anabranch.make_pending(oid, text) IS 'makes the table of an index''s pending keys, its columns those of its state table that the key is in';
+
 -- An index follows its copy to what has taken its place, and is made anew beside the one that readers find.
 CREATE FUNCTION anabranch.follow_swap(former_copy oid, former_state oid, copy oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  known anabranch.external_index;
+  kept  boolean;
 BEGIN
-  UPDATE anabranch.external_index AS x SET copy = $3, generation = x.generation + 1 WHERE x.copy = $1;
+  UPDATE anabranch.external_index AS x SET copy = $3, generation = x.generation + 1 WHERE x.copy = $1 RETURNING * INTO known;
   IF NOT FOUND THEN
     RETURN;
   END IF;
   UPDATE anabranch.index_progress AS p SET copy = $3, swept_to = NULL, swept = 0 WHERE p.copy = $1;
   UPDATE anabranch.refused_document AS r SET copy = $3 WHERE r.copy = $1;
-  IF anabranch.is_watched($2) THEN
-    PERFORM anabranch.unwatch_state($2);
+  kept := anabranch.is_watched($2);
+  PERFORM anabranch.unwatch_state($2);
+  -- Keys may be of other types now. What is pending is given up: all is sent again, and until then readers find what they do.
+  IF (SELECT anabranch.key_columns(d.state, d.document_key) FROM anabranch.definition AS d WHERE d.copy = $3)
+     <> anabranch.key_columns(known.pending, ARRAY(SELECT quote_ident(a.attname) FROM pg_attribute AS a
+                                                   WHERE a.attrelid = known.pending AND a.attnum > 1 AND NOT a.attisdropped ORDER BY a.attnum)) THEN
+    UPDATE anabranch.external_index AS x
+    SET pending = anabranch.make_pending($3, (SELECT format('pending_%s_%s', d.id, known.generation) FROM anabranch.definition AS d WHERE d.copy = $3))
+    WHERE x.copy = $3;
+    UPDATE anabranch.index_progress AS p SET frozen = true WHERE p.copy = $3;
+    EXECUTE format('DROP TABLE %s', known.pending);
+  END IF;
+  IF kept THEN
     PERFORM anabranch.watch_state($3);
   END IF;
 END
@@ -426,26 +467,11 @@ COMMENT ON FUNCTION anabranch.require_own_pattern(oid) IS 'raises where another 
 
 CREATE FUNCTION anabranch.carry_out_create_index(copy oid, engine text, key text[], options jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  known   anabranch.definition;
-  columns text;
-  pending text;
 BEGIN
   PERFORM anabranch.check_index($1, $2, $3, $4);
-  SELECT * INTO STRICT known FROM anabranch.definition AS d WHERE d.copy = $1;
-  SELECT string_agg(format(', %s %s%s', s.name, format_type(a.atttypid, a.atttypmod),
-                           CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END), '' ORDER BY s.place)
-  INTO columns
-  FROM unnest(known.document_key) WITH ORDINALITY AS s (name, place)
-  JOIN pg_attribute AS a ON a.attrelid = known.state AND quote_ident(a.attname) = s.name JOIN pg_type AS t ON t.oid = a.atttypid;
-  pending := format('anabranch_data.%I', 'pending_' || known.id);
-  EXECUTE format('CREATE TABLE %s (number bigint PRIMARY KEY%s) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100000, autovacuum_vacuum_cost_delay = 0)',
-                 pending, coalesce(columns, ''));
-  -- Statistics of a range type would be made by a function of its author's, with our rights; as in definition.cpp.
-  EXECUTE (SELECT coalesce(string_agg(format('ALTER TABLE %s ALTER %s SET STATISTICS 0', pending, c), '; '), 'SELECT') FROM unnest(known.document_key) AS c);
-  EXECUTE format('COMMENT ON TABLE %s IS %L', pending, format('documents of %s that are to be sent; written by anabranch alone', $1::regclass));
   INSERT INTO anabranch.external_index (copy, name, engine, key, options, pending)
-  SELECT $1, coalesce($4 ->> 'index', c.relname), $2, $3, $4, pending::regclass FROM pg_class AS c WHERE c.oid = $1;
+  SELECT $1, coalesce($4 ->> 'index', c.relname), $2, $3, $4, anabranch.make_pending($1, 'pending_' || d.id)
+  FROM anabranch.definition AS d JOIN pg_class AS c ON c.oid = d.copy WHERE d.copy = $1;
   PERFORM anabranch.require_own_pattern($1);
   INSERT INTO anabranch.index_progress (copy) VALUES ($1);
 END

@@ -247,6 +247,66 @@ def test_an_empty_index_is_made_anew(rig, make_redis):
     assert "is filled anew" not in rig.sidecar.log() and problem(rig, "item_cache") == (None, None)
 
 
+def test_dropped_while_it_is_filled(rig, make_redis):
+    """Whoever drops a copy waits for a piece of the fill, and no more; nobody is thrown out."""
+    redis = make_redis()
+    use_engines(rig, cache=redis_section(redis))
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text); ALTER TABLE item REPLICA IDENTITY FULL;"
+            "INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 100000) AS i")
+    rig.sidecar.start()
+    for number in range(6):
+        if number % 2:
+            create_index(rig, "filled", "cache", "SELECT id, name FROM item", ["id"])
+        else:
+            rig.sql("SELECT anabranch.create_aggregate_table('filled', 'SELECT id, name FROM item')")
+        rig.wait_until(lambda: rig.value("SELECT fill_rows > 0 FROM anabranch.copies"), "the fill to begin")
+        rig.sql("SELECT anabranch.drop_index('filled')" if number % 2 else "SELECT anabranch.drop_aggregate_table('filled')")
+    assert "deadlock" not in rig.sidecar.log()
+
+
+def test_key_columns_of_other_types(rig, make_redis):
+    """The next definition of an index, or its rebuild after DDL, may have them: changes are noted by keys of those types."""
+    redis = make_redis()
+    use_engines(rig, cache=redis_section(redis))
+    rig.sql("""
+        CREATE TYPE mood AS ENUM ('sad', 'glad', 'mad');
+        CREATE TABLE item (id int PRIMARY KEY, price numeric(10, 2), word varchar(10) COLLATE "C", m mood, v int);
+        ALTER TABLE item REPLICA IDENTITY FULL;
+        INSERT INTO item SELECT i, i, 'word' || i, (enum_range(NULL::mood))[1 + i % 3], i FROM generate_series(1, 50) AS i""")
+    columns = {"by_id": "id", "by_price": "price", "by_word": "word", "by_mood": "m"}
+    for name, column in columns.items():
+        query = f"SELECT {column} AS k, sum(v) AS v FROM item GROUP BY {column}" if name in ("by_price", "by_mood") else f"SELECT {column} AS k, v FROM item"
+        create_index(rig, name, "cache", query, ["k"], shape="hash", key=name + ":{k}")
+    rig.sidecar.start()
+    wait_complete(rig, *columns)
+
+    def expect_equal():
+        rig.wait_fresh(*columns)
+        held = redis.contents()
+        for name in columns:
+            rows = rig.sql(f"SELECT k::text, v::text FROM {name}")
+            assert rows and {key: value for key, value in held.items() if key.startswith(name + ":")} == {f"{name}:{k}": {"k": k, "v": v} for k, v in rows}, name
+
+    def change():
+        rig.sql("INSERT INTO item SELECT max(id) + 1, max(price) + 1.2345, 'a long word ' || max(id), 'glad', 1 FROM item;"
+                "UPDATE item SET v = v + 100 WHERE id % 5 = 0; DELETE FROM item WHERE id = (SELECT min(id) FROM item)")
+
+    expect_equal()
+    rig.sql("SELECT anabranch.alter_index('by_id', query => 'SELECT id + 0.4 AS k, v FROM item')")
+    rig.sql("ALTER TABLE item ALTER price TYPE numeric(12, 4), ALTER word TYPE varchar(50) COLLATE \"en_US\""
+            if rig.value("SELECT count(*) FROM pg_collation WHERE collname = 'en_US'") else "ALTER TABLE item ALTER price TYPE numeric(12, 4), ALTER word TYPE varchar(50)")
+    rig.sql("ALTER TYPE mood RENAME VALUE 'mad' TO 'angry'")
+    for name in columns:
+        if name != "by_id":
+            rig.sql("SELECT anabranch.rebuild(%s)", (name,))
+    rig.wait_until(lambda: rig.value("SELECT count(*) = 0 FROM anabranch.verifications WHERE state IN ('queued', 'running')"), "the runs to end")
+    wait_complete(rig, *columns)
+    for _ in range(3):
+        change()
+        expect_equal()
+    assert rig.value("SELECT count(*) FROM pg_class WHERE relname ~ '^pending_' AND relkind = 'r'") == len(columns)
+
+
 def test_a_turn_is_void_when_the_index_is_to_be_made_anew(rig, make_redis):
     """What it has sent counts for nothing: recorded, it would say of the next generation that it has it."""
     redis = make_redis()

@@ -125,6 +125,63 @@ def test_full_memory_is_waited_for(rig, make_redis):
     assert len(redis.contents()) == 1000 and problem(rig, "page_cache")[0] is None
 
 
+def test_keys_that_no_key_can_be(rig, make_redis):
+    """What somebody has written into our bookkeeping is found and goes, whatever JSON it is or is not."""
+    redis = make_redis()
+    start_items(rig, redis, 100)
+    right = redis.contents()
+    odd = [r'{"id": "x\u0000"}', '{"id": ' + "[" * 100_000 + "]" * 100_000 + "}", '{"id": 1e999999}', r'{"id": "\ud800"}', '{"id": "no number"}', '{"id": 1}, {"id": 2}',
+           "no key", '{"id', "\0", b'{"id": "\xff"}']
+    with redis.client() as call:
+        # As an entry of ours, but for the key.
+        entry = call("HGET", "anabranch:item_cached:documents", "item:1")
+        assert entry.endswith(b'{"id": 1}'), entry
+
+        def plant():
+            for number, key in enumerate(odd):
+                call("HSET", "anabranch:item_cached:documents", f"item:odd{number}", entry.removesuffix(b'{"id": 1}') + (key if isinstance(key, bytes) else key.encode()))
+                call("HSET", f"item:odd{number}", "id", "1")
+
+        plant()
+        run = verify(rig, "item_cached", "index")
+        assert (run["state"], run["differing"]) == ("done", len(odd)), run
+        run = verify(rig, "item_cached", "index", repair=True)
+        assert (run["state"], run["repaired"], run["left_over"]) == ("done", len(odd), 0), run
+        assert redis.contents() == right
+        plant()
+        rig.sql("SELECT anabranch.alter_index(index, options => options) FROM anabranch.indexes")
+        wait_complete(rig, "item_cached")
+        assert redis.contents() == right
+
+
+def test_a_key_of_several_rows_is_told_and_left(rig, make_redis):
+    """Nobody knows which of them is right: what the index has of it stays, filled anew or not, and each proof tells."""
+    redis = make_redis()
+    use_engines(rig, cache=redis_section(redis))
+    rig.sql("CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 100) AS i")
+    create_index(rig, "by_name", "cache", "SELECT name, id FROM item", ["name"], shape="hash", key="{name}")
+    rig.sidecar.start()
+    wait_complete(rig, "by_name")
+    right = redis.contents()
+    rig.sql("INSERT INTO item SELECT 100 + i, 'item ' || i FROM generate_series(1, 3) AS i; INSERT INTO item VALUES (201, 'new'), (202, 'new')")
+    rig.wait_fresh("by_name")
+
+    def expect_told():
+        for repair in (False, True):
+            run = verify(rig, "by_name", "index", repair=repair)
+            assert (run["state"], run["differing"], run["left_over"]) == ("done", 4, 4), run
+            assert [kind for kind, _, _ in differences(rig, run["run"])] == ["refused"] * 4, differences(rig, run["run"])
+        assert redis.contents() == right
+
+    expect_told()
+    rig.sql("SELECT anabranch.alter_index('by_name', options => options) FROM anabranch.indexes")
+    wait_complete(rig, "by_name")
+    expect_told()
+    rig.sql("DELETE FROM item WHERE id > 100")
+    rig.wait_fresh("by_name")
+    assert verify(rig, "by_name", "index")["differing"] == 0 and redis.contents() == right
+
+
 def test_what_is_too_much_goes_while_rows_change(rig, make_redis):
     """Nobody has named the keys that a TRUNCATE takes away: the index is looked through for them, in many turns, and what changes is delivered."""
     redis = make_redis()
