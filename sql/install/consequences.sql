@@ -156,8 +156,8 @@ DECLARE
   relations oid[] := ARRAY(SELECT DISTINCT s.relation FROM anabranch.definition_source AS s WHERE s.copy = ANY (copies));
   gone      record;
 BEGIN
-  -- A copy that is filled has its progress locked before all else (begin_copy_batch).
-  PERFORM FROM anabranch.progress AS p WHERE p.copy = ANY (copies) ORDER BY p.copy FOR UPDATE;
+  -- A copy that is filled has its progress locked before all else (begin_copy_batch); that of a live one must not be, as batches read it.
+  PERFORM FROM anabranch.progress AS p WHERE p.copy = ANY (copies) AND p.state <> 'live' ORDER BY p.copy FOR UPDATE;
   -- Foreign keys do not cascade in a session that replays another server's commands.
   PERFORM anabranch.forget_index(c) FROM unnest(copies) AS c;
   DELETE FROM anabranch.fill_chunk AS f WHERE f.copy = ANY (copies);

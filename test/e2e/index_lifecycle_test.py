@@ -262,6 +262,16 @@ def test_dropped_while_it_is_filled(rig, make_redis):
         rig.wait_until(lambda: rig.value("SELECT fill_rows > 0 FROM anabranch.copies"), "the fill to begin")
         rig.sql("SELECT anabranch.drop_index('filled')" if number % 2 else "SELECT anabranch.drop_aggregate_table('filled')")
     assert "deadlock" not in rig.sidecar.log()
+    # Nor does one that is not committed keep others waiting.
+    rig.sql("SELECT anabranch.create_aggregate_table('counted', 'SELECT count(*) AS n FROM item')")
+    rig.wait_live("counted")
+    rig.sql("SELECT anabranch.create_aggregate_table('filled', 'SELECT id, name FROM item')")
+    rig.wait_until(lambda: rig.value("SELECT fill_rows > 0 FROM anabranch.copies WHERE copy = 'filled'::regclass"), "the fill to begin")
+    with contextlib.closing(rig.session(autocommit=False)) as session, session.cursor() as cursor:
+        cursor.execute("DROP VIEW filled")
+        rig.sql("INSERT INTO item VALUES (0, 'more')")
+        rig.wait_fresh("counted")
+        session.commit()
 
 
 def test_key_columns_of_other_types(rig, make_redis):
