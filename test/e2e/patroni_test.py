@@ -6,6 +6,8 @@ import re
 import threading
 import time
 
+import psycopg2
+
 from rig import needs, social
 from rig.patroni import Patroni, need_patroni
 from rig.sidecar import PROGRAM
@@ -102,8 +104,11 @@ def test_failed_leader_is_replaced(rig):
             patroni.start(first)
             with rig.load(social.LOAD):
                 def follows_without_slots():
-                    with contextlib.closing(first.connect_patiently(dbname=rig.dbname)) as session, session.cursor() as cursor:
-                        cursor.execute("SELECT pg_is_in_recovery() AND NOT EXISTS (SELECT FROM pg_replication_slots WHERE plugin = 'anabranch_decoder')")
-                        return cursor.fetchone()[0]
+                    try:
+                        with contextlib.closing(first.connect(dbname=rig.dbname)) as session, session.cursor() as cursor:
+                            cursor.execute("SELECT pg_is_in_recovery() AND NOT EXISTS (SELECT FROM pg_replication_slots WHERE plugin = 'anabranch_decoder')")
+                            return cursor.fetchone()[0]
+                    except psycopg2.OperationalError:
+                        return False  # it is still being rewound, or copied
                 rig.wait_until(follows_without_slots, lambda: f"the first member to follow\n{first.patroni_log()[-3000:]}")
             rig.expect_current(social.COPIES)
