@@ -182,15 +182,15 @@ END
 $$;
 COMMENT ON FUNCTION anabranch.unwatch_state(oid) IS 'ends that changes of a state table are noted';
 
--- `names`: quoted.
-CREATE FUNCTION anabranch.key_columns(relation oid, names text[]) RETURNS text
+CREATE FUNCTION anabranch.key_definitions(copy oid) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
-  SELECT coalesce(string_agg(format(', %s %s%s', s.name, format_type(a.atttypid, a.atttypmod),
-                                    CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END), '' ORDER BY s.place), '')
-  FROM unnest($2) WITH ORDINALITY AS s (name, place)
-  JOIN pg_attribute AS a ON a.attrelid = $1 AND quote_ident(a.attname) = s.name AND NOT a.attisdropped JOIN pg_type AS t ON t.oid = a.atttypid
+  SELECT anabranch.column_definitions(d.state, ARRAY(
+    SELECT a.attnum FROM unnest(d.document_key) WITH ORDINALITY AS k (name, place)
+    JOIN pg_attribute AS a ON a.attrelid = d.state AND quote_ident(a.attname) = k.name AND NOT a.attisdropped ORDER BY k.place))
+  FROM anabranch.definition AS d WHERE d.copy = $1
 $$;
-COMMENT ON FUNCTION anabranch.key_columns(oid, text[]) IS 'columns of a table as CREATE TABLE takes them, each behind a comma';
+COMMENT ON FUNCTION anabranch.key_definitions(oid) IS
+  'name, type and collation of the columns that an index''s key is in, as its state table has them; NULL where it is in none';
 
 CREATE FUNCTION anabranch.make_pending(copy oid, name text) RETURNS regclass
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -199,8 +199,8 @@ DECLARE
   pending text := format('anabranch_data.%I', $2);
 BEGIN
   SELECT * INTO STRICT known FROM anabranch.definition AS d WHERE d.copy = $1;
-  EXECUTE format('CREATE TABLE %s (number bigint PRIMARY KEY%s) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100000, autovacuum_vacuum_cost_delay = 0)',
-                 pending, anabranch.key_columns(known.state, known.document_key));
+  EXECUTE format('CREATE TABLE %s (%s) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100000, autovacuum_vacuum_cost_delay = 0)',
+                 pending, array_to_string('number bigint PRIMARY KEY'::text || anabranch.key_definitions($1), ', '));
   -- Statistics of a range type would be made by a function of its author's, with our rights; as in definition.cpp.
   EXECUTE (SELECT coalesce(string_agg(format('ALTER TABLE %s ALTER %s SET STATISTICS 0', pending, c), '; '), 'SELECT') FROM unnest(known.document_key) AS c);
   EXECUTE format('COMMENT ON TABLE %s IS %L', pending, format('documents of %s that are to be sent; written by anabranch alone', $1::regclass));
@@ -225,9 +225,8 @@ BEGIN
   kept := anabranch.is_watched($2);
   PERFORM anabranch.unwatch_state($2);
   -- Keys may be of other types now. What is pending is given up: all is sent again, and until then readers find what they do.
-  IF (SELECT anabranch.key_columns(d.state, d.document_key) FROM anabranch.definition AS d WHERE d.copy = $3)
-     <> anabranch.key_columns(known.pending, ARRAY(SELECT quote_ident(a.attname) FROM pg_attribute AS a
-                                                   WHERE a.attrelid = known.pending AND a.attnum > 1 AND NOT a.attisdropped ORDER BY a.attnum)) THEN
+  IF anabranch.key_definitions($3) IS DISTINCT FROM anabranch.column_definitions(known.pending, ARRAY(
+       SELECT a.attnum FROM pg_attribute AS a WHERE a.attrelid = known.pending AND a.attnum > 1 AND NOT a.attisdropped ORDER BY a.attnum)) THEN
     UPDATE anabranch.external_index AS x
     SET pending = anabranch.make_pending($3, (SELECT format('pending_%s_%s', d.id, known.generation) FROM anabranch.definition AS d WHERE d.copy = $3))
     WHERE x.copy = $3;

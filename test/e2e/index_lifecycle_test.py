@@ -314,6 +314,11 @@ def test_key_columns_of_other_types(rig, make_redis):
     for _ in range(3):
         change()
         expect_equal()
+    # Where types have changed, the pending keys have a table of another name than the former ones, which are gone.
+    assert {name: made_anew for name, made_anew in rig.sql("""
+        SELECT x.copy::text, c.relname = format('pending_%s_%s', d.id, x.generation)
+        FROM anabranch.external_index AS x JOIN anabranch.definition AS d USING (copy) JOIN pg_class AS c ON c.oid = x.pending""")
+    } == {"by_id": True, "by_price": True, "by_word": True, "by_mood": False}
     assert rig.value("SELECT count(*) FROM pg_class WHERE relname ~ '^pending_' AND relkind = 'r'") == len(columns)
 
 
