@@ -51,7 +51,13 @@ constexpr std::array keys{
           settings.password_file = text_of(value, "/etc/anabranch/search-password");
         }},
     Key{"ca_file", [](IndexSettings& settings,
-                      const toml::node& value) { settings.ca_file = text_of(value, "/etc/anabranch/search-ca.crt"); }},
+                      const toml::node& value) { settings.tls.ca = text_of(value, "/etc/anabranch/search-ca.crt"); }},
+    Key{"certificate_file",
+        [](IndexSettings& settings, const toml::node& value) {
+          settings.tls.certificate = text_of(value, "/etc/anabranch/anabranch.crt");
+        }},
+    Key{"key_file", [](IndexSettings& settings,
+                       const toml::node& value) { settings.tls.key = text_of(value, "/etc/anabranch/anabranch.key"); }},
     Key{"bulk_bytes_max",
         [](IndexSettings& settings, const toml::node& value) {
           settings.bulk_bytes_max = static_cast<size_t>(amount_of(value, parse_bytes, "1 kB", "100 MB"));
@@ -141,12 +147,16 @@ class Section {
   // Keys that do not go together.
   void judge() {
     const bool redis = settings_.kind == Kind::redis;
-    const bool plain = std::any_of(settings_.urls.begin(), settings_.urls.end(),
-                                   [](const auto& url) { return url.starts_with("http://"); });
-    if (redis)
-      refuse("ca_file", "is of no use to Redis: this build speaks no TLS to it");
-    else if (plain)
-      refuse("ca_file", "is of no use where url says http://", "write https://, or leave the line out");
+    const std::string_view encrypted = redis ? "rediss://" : "https://";
+    if (std::any_of(settings_.urls.begin(), settings_.urls.end(),
+                    [&](const auto& url) { return !url.starts_with(encrypted); }))
+      for (const auto name : {"ca_file", "certificate_file", "key_file"})
+        refuse(name, fmt::format("is of no use where url does not say {}", encrypted),
+               fmt::format("write {}, or leave the line out", encrypted));
+    if (!table_.contains("key_file"))
+      refuse("certificate_file", "has no key", "write key_file = \"PATH\", of a file that holds it");
+    if (!table_.contains("certificate_file"))
+      refuse("key_file", "is the key of no certificate", "write certificate_file = \"PATH\", of a file that holds it");
     if (redis) refuse("refresh_interval", "is of search engines: Redis shows what is written at once");
     if (!table_.contains("password_file"))
       refuse("user", "has no password", "write password_file = \"PATH\", of a file that holds it");

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <iterator>
-#include <mutex>
 #include <new>
 #include <utility>
 
-#include <curl/curl.h>
 #include <fmt/format.h>
+
+#include "sidecar/http/curl.hpp"
 
 namespace anabranch {
 namespace {
@@ -19,23 +19,10 @@ using namespace std::chrono_literals;
 constexpr milliseconds connect_timeout_max = 10s;
 constexpr milliseconds slice = 500ms;  // between two calls of while_waiting
 
-struct FreeEasy {
-  void operator()(CURL* handle) const noexcept { curl_easy_cleanup(handle); }
-};
-struct FreeMulti {
-  void operator()(CURLM* handle) const noexcept { curl_multi_cleanup(handle); }
-};
 struct FreeList {
   void operator()(curl_slist* list) const noexcept { curl_slist_free_all(list); }
 };
-using Easy = std::unique_ptr<CURL, FreeEasy>;
-using Multi = std::unique_ptr<CURLM, FreeMulti>;
 using Headers = std::unique_ptr<curl_slist, FreeList>;
-
-void initialise_curl() {
-  static std::once_flag done;
-  std::call_once(done, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-}
 
 // A request on its way. libcurl keeps its address.
 struct Transfer {
@@ -46,7 +33,7 @@ struct Transfer {
   bool too_long = false;
   char error[CURL_ERROR_SIZE] = "";
   Headers headers;
-  Easy easy;
+  CurlEasy easy;
 };
 
 // Called by C: nothing may be thrown through it.
@@ -60,10 +47,13 @@ size_t on_data(char* data, size_t, size_t size, void* argument) {
   return size;
 }
 
+void check(CURLcode code) {
+  if (code != CURLE_OK) throw HttpError(HttpError::Kind::refused, curl_easy_strerror(code));
+}
+
 template <typename Value>
 void set(const Transfer& transfer, CURLoption option, Value value) {
-  if (const auto code = curl_easy_setopt(transfer.easy.get(), option, value); code != CURLE_OK)
-    throw HttpError(HttpError::Kind::refused, curl_easy_strerror(code));
+  check(curl_easy_setopt(transfer.easy.get(), option, value));
 }
 
 void append(Headers& headers, const std::string& line) {
@@ -74,19 +64,12 @@ void append(Headers& headers, const std::string& line) {
   }
 }
 
-// What somebody has to put right does not pass; an unreachable host may come back.
 HttpError error_of(const Transfer& transfer, CURLcode code, milliseconds timeout) {
   if (transfer.too_long)
     return {HttpError::Kind::too_long, fmt::format("the answer is longer than {} bytes", transfer.answer_bytes_max)};
   const std::string reason = transfer.error[0] != '\0' ? transfer.error : curl_easy_strerror(code);
+  if (is_refusal(code, reason)) return {HttpError::Kind::refused, reason};
   switch (code) {
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_CIPHER:
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-      return {HttpError::Kind::refused, reason};
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
       return {HttpError::Kind::unreachable, reason};
@@ -105,9 +88,9 @@ HttpError error_of(const Transfer& transfer, CURLcode code, milliseconds timeout
 
 struct HttpClient::Handles {
   HttpOptions options;
-  std::vector<Easy> idle;
+  std::vector<CurlEasy> idle;
   std::vector<std::unique_ptr<Transfer>> active;
-  Multi multi;  // destroyed first: it holds the connections that the others use
+  CurlMulti multi;  // destroyed first: it holds the connections that the others use
 
   void prepare(Transfer& transfer);
   std::optional<HttpOutcome> finished();
@@ -142,9 +125,7 @@ void HttpClient::Handles::prepare(Transfer& transfer) {
     set(transfer, CURLOPT_USERNAME, options.user.c_str());
     set(transfer, CURLOPT_PASSWORD, options.password.c_str());
   }
-  if (!options.ca_file.empty()) set(transfer, CURLOPT_CAINFO, options.ca_file.c_str());
-  if (!options.certificate_file.empty()) set(transfer, CURLOPT_SSLCERT, options.certificate_file.c_str());
-  if (!options.key_file.empty()) set(transfer, CURLOPT_SSLKEY, options.key_file.c_str());
+  check(set_files(transfer.easy.get(), options.tls));
   set(transfer, CURLOPT_HTTPHEADER, transfer.headers.get());
 }
 
@@ -175,10 +156,8 @@ std::optional<HttpOutcome> HttpClient::Handles::finished() {
 }
 
 HttpClient::HttpClient(HttpOptions options) : handles_(std::make_unique<Handles>()) {
-  initialise_curl();
   handles_->options = std::move(options);
-  handles_->multi.reset(curl_multi_init());
-  if (!handles_->multi) throw std::runtime_error("libcurl cannot be initialised");
+  handles_->multi = make_curl_multi();
 }
 
 HttpClient::~HttpClient() {
@@ -206,12 +185,11 @@ void HttpClient::start(std::size_t tag, HttpRequest request) {
   transfer->answer_bytes_max = handles_->options.answer_bytes_max;
   transfer->request = std::move(request);
   if (handles_->idle.empty()) {
-    transfer->easy.reset(curl_easy_init());
+    transfer->easy = make_curl_easy();
   } else {
     transfer->easy = std::move(handles_->idle.back());
     handles_->idle.pop_back();
   }
-  if (!transfer->easy) throw std::runtime_error("libcurl cannot be initialised");
   handles_->prepare(*transfer);
   if (const auto code = curl_multi_add_handle(handles_->multi.get(), transfer->easy.get()); code != CURLM_OK)
     throw std::runtime_error(fmt::format("libcurl takes no request: {}", curl_multi_strerror(code)));

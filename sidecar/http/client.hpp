@@ -12,17 +12,17 @@
 #include <string_view>
 #include <vector>
 
+#include "sidecar/http/tls_files.hpp"
 #include "sidecar/stop.hpp"
 
 namespace anabranch {
 
 // Every member has an initializer, so that callers may name those they want.
 struct HttpOptions {
-  std::string user = {}, password = {};              // basic authentication; no user: none
-  std::string token = {};                            // bearer; empty: none
-  std::string ca_file = {};                          // PEM; empty: the system's
-  std::string certificate_file = {}, key_file = {};  // of the client; empty: none
-  std::chrono::milliseconds timeout{10'000};         // of one request, its answer included
+  std::string user = {}, password = {};  // basic authentication; no user: none
+  std::string token = {};                // bearer; empty: none
+  TlsFiles tls = {};
+  std::chrono::milliseconds timeout{10'000};  // of one request, its answer included
   std::size_t answer_bytes_max = 1 << 20;
   // Ends every wait with Interrupted; may be null. Must outlive the client.
   const Stop* stop = nullptr;

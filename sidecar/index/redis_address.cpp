@@ -17,7 +17,8 @@ constexpr std::size_t socket_path_bytes_max = 107;  // what an address of the ke
 
 [[noreturn]] void refuse(
     const std::string& problem,
-    const std::string& remedy = "write redis://HOST:PORT/DATABASE, or unix:///PATH?db=DATABASE of its socket") {
+    const std::string& remedy =
+        "write redis://HOST:PORT/DATABASE, with TLS rediss://..., or unix:///PATH?db=DATABASE of its socket") {
   throw RedisUrlError(problem, remedy);
 }
 
@@ -44,6 +45,8 @@ RedisAddress unix_address(std::string_view rest) {
 }
 
 RedisAddress tcp_address(std::string_view rest) {
+  if (rest.find('@') != std::string_view::npos)
+    refuse("has a user or a password in it", "put them into the settings user and password_file");
   RedisAddress address;
   try {
     auto [host, port, path] = parse_url_place(rest);
@@ -66,21 +69,18 @@ std::string RedisAddress::text() const {
 }
 
 std::string RedisAddress::url() const {
-  if (!host.empty()) return fmt::format("{}{}/{}", tcp_scheme, text(), database);
+  if (!host.empty()) return fmt::format("{}{}/{}", tls ? tls_scheme : tcp_scheme, text(), database);
   return database == 0 ? fmt::format("{}{}", unix_scheme, path)
                        : fmt::format("{}{}{}{}", unix_scheme, path, database_option, database);
 }
 
 RedisAddress parse_redis_url(std::string_view url) {
-  if (url.starts_with(tls_scheme))
-    refuse("asks for TLS, and this build speaks no TLS to Redis",
-           "let a proxy on this host speak TLS for it (stunnel with client = yes) and write redis://127.0.0.1:PORT");
   if (url.starts_with(unix_scheme)) return unix_address(url.substr(unix_scheme.size()));
-  if (!url.starts_with(tcp_scheme)) refuse("begins with neither redis:// nor unix://");
-  const auto rest = url.substr(tcp_scheme.size());
-  if (rest.find('@') != std::string_view::npos)
-    refuse("has a user or a password in it", "put them into the settings user and password_file");
-  return tcp_address(rest);
+  if (url.starts_with(tcp_scheme)) return tcp_address(url.substr(tcp_scheme.size()));
+  if (!url.starts_with(tls_scheme)) refuse("begins with none of redis://, rediss:// and unix://");
+  RedisAddress address = tcp_address(url.substr(tls_scheme.size()));
+  address.tls = true;
+  return address;
 }
 
 }  // namespace anabranch

@@ -13,6 +13,7 @@ struct RedisAddress {
   int port = 6379;
   std::string path;  // of a Unix socket
   int database = 0;
+  bool tls = false;
 
   // As messages name it: "127.0.0.1:6379", "[::1]:6379" or "/run/redis.sock".
   std::string text() const;
@@ -34,8 +35,9 @@ class RedisUrlError : public IndexError {
   std::string problem_;
 };
 
-// Reads redis://HOST:PORT/DATABASE (port and database may be left out) or unix:///PATH?db=DATABASE (so may "?db="). The
-// settings file is read by it, too. Throws RedisUrlError for anything else.
+// Reads redis://HOST:PORT/DATABASE, or rediss:// for TLS (port and database may be left out), or
+// unix:///PATH?db=DATABASE (so may "?db="). The settings file is read by it, too. Throws RedisUrlError for anything
+// else.
 RedisAddress parse_redis_url(std::string_view url);
 
 }  // namespace anabranch

@@ -93,12 +93,12 @@ RedisReply RedisConnection::receive() {
   auto deadline = Clock::now() + options_.request_timeout;
   for (;;) {
     void* reply = nullptr;
-    if (redisReaderGetReply(context_->reader, &reply) != REDIS_OK)
+    if (redisReaderGetReply(reader_.get(), &reply) != REDIS_OK)
       throw IndexError(IndexError::Kind::refused,
-                       fmt::format("what answers at {} is no Redis server: {}", where(), context_->reader->errstr),
+                       fmt::format("what answers at {} is no Redis server: {}", where(), reader_->errstr),
                        "correct the url of the Redis server");
     if (reply != nullptr) return RedisReply(static_cast<redisReply*>(reply));
-    if (context_->reader->len > answer_bytes_max)
+    if (reader_->len > answer_bytes_max)
       throw IndexError(IndexError::Kind::refused,
                        fmt::format("Redis at {} gives an answer longer than {} MB", where(), answer_bytes_max >> 20),
                        "see what the keys of the index hold: it is nothing that Anabranch writes");
@@ -118,7 +118,7 @@ RedisReply RedisConnection::receive_checked() {
 }
 
 void RedisConnection::await(std::size_t bytes) {
-  const auto wake_at = [&](int least) { setsockopt(context_->fd, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof(least)); };
+  const auto wake_at = [&](int least) { setsockopt(descriptor(), SOL_SOCKET, SO_RCVLOWAT, &least, sizeof(least)); };
   wake_at(static_cast<int>(bytes));
   auto deadline = Clock::now() + options_.request_timeout;
   while (!(wait(output_.empty() ? POLLIN : POLLIN | POLLOUT, deadline) & POLLIN))
@@ -132,17 +132,42 @@ RedisReply RedisConnection::ask(const RedisArguments& command) {
 }
 
 void RedisConnection::connect() {
+  reader_.reset(redisReaderCreate());
+  if (!reader_) throw std::bad_alloc();
+  if (options_.address.tls)
+    connect_tls();
+  else
+    connect_plain();
+}
+
+void RedisConnection::connect_plain() {
   const auto& address = options_.address;
-  context_.reset(address.host.empty() ? redisConnectUnixNonBlock(address.path.c_str())
-                                      : redisConnectNonBlock(address.host.c_str(), address.port));
-  if (!context_) throw std::bad_alloc();
-  if (context_->err != 0) fail(context_->errstr);
-  fcntl(context_->fd, F_SETFD, FD_CLOEXEC);
-  wait(POLLOUT, Clock::now() + std::min(options_.connect_timeout, options_.request_timeout));
+  socket_.reset(address.host.empty() ? redisConnectUnixNonBlock(address.path.c_str())
+                                     : redisConnectNonBlock(address.host.c_str(), address.port));
+  if (!socket_) throw std::bad_alloc();
+  if (socket_->err != 0) fail(socket_->errstr);
+  fcntl(descriptor(), F_SETFD, FD_CLOEXEC);
+  wait(POLLOUT, Clock::now() + connect_timeout());
   int error = 0;
   socklen_t size = sizeof(error);
-  if (getsockopt(context_->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  if (getsockopt(descriptor(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
   if (error != 0) fail(std::strerror(error));
+}
+
+void RedisConnection::connect_tls() {
+  try {
+    tls_.emplace(TlsOptions{.host = options_.address.host,
+                            .port = options_.address.port,
+                            .files = options_.tls,
+                            .connect_timeout = connect_timeout()},
+                 stop_);
+  } catch (const TlsError& error) {
+    fail(error);
+  }
+}
+
+milliseconds RedisConnection::connect_timeout() const {
+  return std::min(options_.connect_timeout, options_.request_timeout);
 }
 
 // HELLO authenticates and tells the server's version and role in one. Redis answers it whatever a user may do.
@@ -175,9 +200,9 @@ void RedisConnection::send_from(std::size_t bytes) {
 
 bool RedisConnection::send_some() {
   if (output_.empty()) return false;
-  const auto count = send(context_->fd, output_.data() + sent_, output_.size() - sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (count < 0) return false;  // where it is no matter of waiting, reading fails too
-  sent_ += static_cast<std::size_t>(count);
+  const std::size_t count = send_bytes(std::string_view(output_).substr(sent_));
+  if (count == 0) return false;
+  sent_ += count;
   if (sent_ == output_.size()) {
     output_.clear();
     sent_ = 0;
@@ -187,25 +212,50 @@ bool RedisConnection::send_some() {
 
 bool RedisConnection::read_some() {
   std::array<char, receive_bytes_max> buffer;
-  const auto count = recv(context_->fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (count == 0) fail("it has closed the connection");
-  if (count > 0) {
-    if (redisReaderFeed(context_->reader, buffer.data(), static_cast<std::size_t>(count)) != REDIS_OK)
-      throw std::bad_alloc();
-    return true;
+  const auto count = receive_bytes(buffer);
+  if (!count) return false;
+  if (*count == 0) fail("it has closed the connection");
+  if (redisReaderFeed(reader_.get(), buffer.data(), *count) != REDIS_OK) throw std::bad_alloc();
+  return true;
+}
+
+std::size_t RedisConnection::send_bytes(std::string_view bytes) {
+  try {
+    if (tls_) return tls_->send(bytes);
+  } catch (const TlsError& error) {
+    fail(error);
   }
+  const auto count = ::send(descriptor(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  return count < 0 ? 0 : static_cast<std::size_t>(count);  // where it is no matter of waiting, reading fails too
+}
+
+std::optional<std::size_t> RedisConnection::receive_bytes(std::span<char> buffer) {
+  try {
+    if (tls_) return tls_->receive(buffer);
+  } catch (const TlsError& error) {
+    fail(error);
+  }
+  const auto count = recv(descriptor(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (count >= 0) return static_cast<std::size_t>(count);
   if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) fail(std::strerror(errno));
-  return false;
+  return std::nullopt;
 }
 
 short RedisConnection::wait(short events, Deadline deadline) {
   const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
   if (left.count() <= 0) fail("it does not answer in time");
-  std::array<pollfd, 2> descriptors{pollfd{context_->fd, events, 0}, pollfd{stop_.descriptor(), POLLIN, 0}};
+  std::array<pollfd, 2> descriptors{pollfd{descriptor(), events, 0}, pollfd{stop_.descriptor(), POLLIN, 0}};
   const auto ready = poll(descriptors.data(), descriptors.size(), static_cast<int>(left.count()));
   if (stop_.requested()) throw Interrupted();
   if (ready == 0) fail("it does not answer in time");
   return descriptors[0].revents;
+}
+
+void RedisConnection::fail(const TlsError& error) const {
+  if (!error.refused()) fail(std::string(error.what()));
+  throw IndexError(IndexError::Kind::refused,
+                   fmt::format("Redis at {} is not trusted, or does not trust us: {}", where(), error.what()),
+                   "correct url, ca_file, and certificate_file where it asks for one");
 }
 
 void RedisConnection::fail(const std::string& problem) const {

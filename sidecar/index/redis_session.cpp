@@ -35,6 +35,7 @@ std::unique_ptr<RedisConnection> connect_to_redis(const IndexSettings& settings,
       auto redis = std::make_unique<RedisConnection>(RedisSessionOptions{.address = std::move(address),
                                                                          .user = settings.user,
                                                                          .password_file = settings.password_file,
+                                                                         .tls = settings.tls,
                                                                          .request_timeout = settings.request_timeout},
                                                      stop);
       if (redis->is_replica()) {

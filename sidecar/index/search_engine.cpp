@@ -53,7 +53,7 @@ SearchEngine::SearchEngine(IndexSettings settings, const Stop& stop) : settings_
 
 void SearchEngine::connect() {
   HttpOptions options{.user = settings_.user,
-                      .ca_file = settings_.ca_file,
+                      .tls = settings_.tls,
                       .timeout = settings_.request_timeout,
                       .answer_bytes_max = answer_bytes_max,
                       .stop = &stop_};
@@ -136,7 +136,7 @@ void SearchEngine::fail(const HttpError& error) {
       throw IndexError(
           IndexError::Kind::refused,
           fmt::format("the search engine at {} is not trusted, or does not trust us: {}", url, error.what()),
-          "correct url and ca_file");
+          "correct url, ca_file, and certificate_file where it asks for one");
     case HttpError::Kind::too_long:
       throw IndexError(IndexError::Kind::refused,
                        fmt::format("what the search engine at {} answers is too long: {}", url, error.what()),

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "sidecar/http/tls_files.hpp"
+
 namespace anabranch {
 
 struct IndexSettings {
@@ -17,7 +19,7 @@ struct IndexSettings {
   std::vector<std::string> urls;
   std::string user;           // empty: none
   std::string password_file;  // holds the password and no more; empty: none
-  std::string ca_file;        // PEM; empty: the system's. https only
+  TlsFiles tls;               // of https:// and rediss:// only
   std::size_t bulk_bytes_max = 5 << 20;
   int in_flight_max = 3;                              // requests with documents at once
   std::chrono::milliseconds refresh_interval{1'000};  // of a search engine: that long what is written may stay unfound

@@ -72,9 +72,9 @@ SchemaRegistryOptions registry_of(const KafkaSettings& kafka) {
   options.user = kafka.schema_registry_user;
   options.password = read("schema_registry_password_file", kafka.schema_registry_password_file);
   options.token = read("schema_registry_token_file", kafka.schema_registry_token_file);
-  options.ca_file = kafka.schema_registry_ca_file;
-  options.certificate_file = kafka.schema_registry_certificate_file;
-  options.key_file = kafka.schema_registry_key_file;
+  options.tls = {.ca = kafka.schema_registry_ca_file,
+                 .certificate = kafka.schema_registry_certificate_file,
+                 .key = kafka.schema_registry_key_file};
   return options;
 }
 

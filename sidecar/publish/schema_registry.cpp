@@ -33,9 +33,7 @@ class HttpSchemaRegistry : public SchemaRegistry {
         client_({.user = std::move(options.user),
                  .password = std::move(options.password),
                  .token = std::move(options.token),
-                 .ca_file = std::move(options.ca_file),
-                 .certificate_file = std::move(options.certificate_file),
-                 .key_file = std::move(options.key_file),
+                 .tls = std::move(options.tls),
                  .timeout = options.timeout,
                  .answer_bytes_max = answer_bytes_max,
                  .while_waiting = std::move(options.while_waiting)}) {}

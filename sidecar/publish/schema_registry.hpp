@@ -9,6 +9,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "sidecar/http/tls_files.hpp"
+
 namespace anabranch {
 
 enum class SchemaKind : uint8_t { avro, protobuf };
@@ -24,11 +26,10 @@ class SchemaRegistry {
 };
 
 struct SchemaRegistryOptions {
-  std::string url;                            // http:// or https://, without user and password
-  std::string user, password;                 // basic authentication; empty: none
-  std::string token;                          // bearer; empty: none
-  std::string ca_file;                        // empty: the system's
-  std::string certificate_file, key_file;     // of the client; empty: none
+  std::string url;             // http:// or https://, without user and password
+  std::string user, password;  // basic authentication; empty: none
+  std::string token;           // bearer; empty: none
+  TlsFiles tls;
   std::chrono::milliseconds timeout{10'000};  // of one request
   // Called while a request waits, every second or more often; what it throws ends the wait and is thrown on.
   std::function<void()> while_waiting;

@@ -5,7 +5,8 @@ own plain listener is that of the administrator, who may do everything; users ma
 """
 
 import pathlib
-import subprocess
+
+from rig.certificates import make_authority, make_certificate
 
 PASSWORD = "canary-0xS3cret"
 
@@ -15,9 +16,11 @@ class Security:
         self.directory = pathlib.Path(directory, "security")
         self.directory.mkdir(exist_ok=True)
         self.user = user
-        self.ca = self._authority("ca")
-        self.other_ca = self._authority("other-ca")
-        store = self._server_certificate()
+        self.ca = make_authority(self.directory, "ca")
+        self.other_ca = make_authority(self.directory, "other-ca")
+        certificate, key = make_certificate(self.ca, "server")
+        store = self.directory / "server.pem"
+        store.write_text(key.read_text() + certificate.read_text())
         tls = {"ssl.keystore.type": "PEM", "ssl.keystore.location": store}
         plain = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{PASSWORD}";'
         self.options = {
@@ -47,21 +50,3 @@ class Security:
     def grant(self, kafka, *what):
         """For one: "--operation", "Write", "--topic", "t". Kafka's own tool takes a second or two."""
         kafka.tool("kafka.admin.AclCommand", "--add", "--allow-principal", f"User:{self.user}", *what)
-
-    # --- Certificates -----------------------------------------------------------------------------------------------
-
-    def _openssl(self, *arguments):
-        subprocess.run(["openssl", *map(str, arguments)], check=True, cwd=self.directory, stdin=subprocess.DEVNULL, capture_output=True)
-
-    def _authority(self, name):
-        self._openssl("req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "2", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
-        return self.directory / f"{name}.pem"
-
-    def _server_certificate(self):
-        (self.directory / "server.ext").write_text("subjectAltName = IP:127.0.0.1\n")
-        self._openssl("req", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=broker", "-keyout", "server.key", "-out", "server.csr")
-        self._openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "server.ext",
-                      "-out", "server.crt")
-        store = self.directory / "server.pem"
-        store.write_text((self.directory / "server.key").read_text() + (self.directory / "server.crt").read_text())
-        return store

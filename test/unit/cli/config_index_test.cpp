@@ -22,6 +22,8 @@ url = ["https://search1:9200/", "https://[::1]:9201/behind/a/proxy"]
 user = "anabranch"
 password_file = "/etc/anabranch/search-password"
 ca_file = "/etc/anabranch/search-ca.crt"
+certificate_file = "/etc/anabranch/anabranch.crt"
+key_file = "/etc/anabranch/anabranch.key"
 bulk_bytes_max = "2 MB"
 in_flight_max = 16
 refresh_interval = "30 s"
@@ -33,7 +35,9 @@ request_timeout = "5 s"
   search.urls = {"https://search1:9200", "https://[::1]:9201/behind/a/proxy"};
   search.user = "anabranch";
   search.password_file = "/etc/anabranch/search-password";
-  search.ca_file = "/etc/anabranch/search-ca.crt";
+  search.tls.ca = "/etc/anabranch/search-ca.crt";
+  search.tls.certificate = "/etc/anabranch/anabranch.crt";
+  search.tls.key = "/etc/anabranch/anabranch.key";
   search.bulk_bytes_max = 2 << 20;
   search.in_flight_max = 16;
   search.refresh_interval = std::chrono::seconds(30);
@@ -74,6 +78,7 @@ TEST(ConfigIndex, AddressesAreMadeWhole) {
            {"redis", "redis://cache1:6380/15", "redis://cache1:6380/15"},
            {"redis", "redis://cache1:6380/", "redis://cache1:6380/0"},
            {"redis", "redis://[fe80::1]", "redis://[fe80::1]:6379/0"},
+           {"redis", "rediss://cache1", "rediss://cache1:6379/0"},
            {"redis", "unix:///run/redis/a@b c.sock", "unix:///run/redis/a@b c.sock"},
            {"redis", "unix:///run/redis.sock?db=3", "unix:///run/redis.sock?db=3"},
        }) {
@@ -86,6 +91,7 @@ TEST(ConfigIndex, MistakesAreNamedWithPlaceAndRemedy) {
   const std::string search = "[index.a]\nkind = \"opensearch\"\nurl = \"http://a:9200\"\n";
   const std::string secure = "[index.a]\nkind = \"opensearch\"\nurl = \"https://a:9200\"\n";
   const std::string redis = "[index.a]\nkind = \"redis\"\nurl = \"redis://a\"\n";
+  const std::string redis_socket = "[index.a]\nkind = \"redis\"\nurl = [\"rediss://a\", \"unix:///a\"]\n";
   const auto at = [](std::string_view kind, std::string_view url) {
     return fmt::format("[index.a]\nkind = \"{}\"\nurl = \"{}\"", kind, url);
   };
@@ -114,8 +120,11 @@ TEST(ConfigIndex, MistakesAreNamedWithPlaceAndRemedy) {
            {search + "user = \"x\"", 4, "index.a.user", "no password", "password_file ="},
            {search + "password_file = \"x\"", 4, "index.a.password_file", "nobody", "user ="},
            {redis + "user = \"x\"", 4, "index.a.user", "no password", "password_file ="},
-           {search + "ca_file = \"x\"", 4, "index.a.ca_file", "http://", "https://"},
-           {redis + "ca_file = \"x\"", 4, "index.a.ca_file", "no TLS", "leave the line out"},
+           {search + "ca_file = \"x\"", 4, "index.a.ca_file", "does not say https://", "write https://"},
+           {redis + "ca_file = \"x\"", 4, "index.a.ca_file", "does not say rediss://", "write rediss://"},
+           {redis_socket + "ca_file = \"x\"", 4, "index.a.ca_file", "does not say rediss://", "leave the line out"},
+           {secure + "certificate_file = \"x\"", 4, "index.a.certificate_file", "has no key", "key_file ="},
+           {secure + "key_file = \"x\"", 4, "index.a.key_file", "of no certificate", "certificate_file ="},
            {redis + "refresh_interval = \"1 s\"", 4, "index.a.refresh_interval", "at once", "leave the line out"},
            {secure + "bulk_bytes_max = 5", 4, "index.a.bulk_bytes_max", "with a unit", "as in"},
            {secure + "bulk_bytes_max = \"5\"", 4, "index.a.bulk_bytes_max", "no unit", "as in"},
@@ -137,8 +146,9 @@ TEST(ConfigIndex, MistakesAreNamedWithPlaceAndRemedy) {
            {at("opensearch", "https://a:65536"), 3, "index.a.url", "a port", "https://HOST:PORT"},
            {at("opensearch", "https://a/?pretty"), 3, "index.a.url", "characters", "https://HOST:PORT"},
            {at("opensearch", "https://a /"), 3, "index.a.url", "characters", "https://HOST:PORT"},
-           {at("redis", "http://a"), 3, "index.a.url", "neither redis:// nor unix://", "redis://HOST:PORT/DATABASE"},
-           {at("redis", "rediss://a"), 3, "index.a.url", "this build speaks no TLS to Redis", "stunnel"},
+           {at("redis", "http://a"), 3, "index.a.url", "none of redis://, rediss:// and unix://",
+            "redis://HOST:PORT/DATABASE"},
+           {at("redis", "rediss://a/b"), 3, "index.a.url", "a database", "redis://HOST:PORT/DATABASE"},
            {at("redis", "redis://a/b"), 3, "index.a.url", "a database", "redis://HOST:PORT/DATABASE"},
            {at("redis", "redis://a/0/1"), 3, "index.a.url", "a database", "redis://HOST:PORT/DATABASE"},
            {at("redis", "redis:///0"), 3, "index.a.url", "no host", "redis://HOST:PORT/DATABASE"},
