@@ -20,5 +20,7 @@ class ValueFileError : public std::runtime_error {
 // What a file of at most 64 KB holds, less one newline at its end. A secret's file may be readable by its owner alone,
 // or by a group where root owns it. Throws ValueFileError for a file that is not so or cannot be read.
 std::string read_value_file(const std::string& path, bool secret);
+// That read_value_file() would not refuse a secret there for whose it is.
+void check_secret_file(const std::string& path);
 
 }  // namespace anabranch

@@ -193,8 +193,7 @@ void BulkWriter::Call::ended(HttpOutcome outcome) {
   }
   // The node of a request that ends late has been left already.
   if (request.node == engine_.node()) {
-    if (outcome.error->kind() != HttpError::Kind::unreachable || ++silent_nodes_ == engine_.nodes())
-      engine_.fail(*outcome.error);
+    if (!outcome.error->nothing_was_done() || ++silent_nodes_ == engine_.nodes()) engine_.fail(*outcome.error);
     engine_.next_node();
   }
   again(request.places);

@@ -2,19 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <limits>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "sidecar/index/engine_access.hpp"
 #include "sidecar/index/index.hpp"
 #include "sidecar/index/redis_error.hpp"
-#include "sidecar/value_file.hpp"
 
 namespace anabranch {
 namespace {
@@ -24,9 +21,11 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t send_bytes_min = std::size_t{64} << 10;     // put() sends no less: a call a command is slow
 constexpr std::size_t receive_bytes_max = std::size_t{64} << 10;  // at once
-constexpr std::size_t answer_bytes_max = std::size_t{256} << 20;  // not yet taken apart
+constexpr std::size_t answer_bytes_max = std::size_t{768} << 20;  // not yet taken apart; a document has up to 512 MB
 
 constexpr const char* unreachable_remedy = "see that Redis runs and that it can be reached from this host";
+constexpr const char* unreachable_by_tls_remedy =
+    "see that Redis runs, that it speaks TLS at this port (its tls-port) and that it can be reached from this host";
 
 // The head of a command or an argument. Not by fmt: it is half of what an argument costs.
 void append_number(char kind, std::size_t number, std::string& bytes) {
@@ -105,8 +104,8 @@ RedisReply RedisConnection::receive() {
     const bool sent = send_some();
     if (read_some() || sent)
       deadline = Clock::now() + options_.request_timeout;
-    else
-      wait(output_.empty() ? POLLIN : POLLIN | POLLOUT, deadline);
+    else if (wait(output_.empty() ? POLLIN : POLLIN | POLLOUT, deadline) & POLLIN)
+      deadline = Clock::now() + options_.request_timeout;  // a part of a record of TLS, too
     if (stop_.requested()) throw Interrupted();
   }
 }
@@ -118,7 +117,9 @@ RedisReply RedisConnection::receive_checked() {
 }
 
 void RedisConnection::await(std::size_t bytes) {
-  const auto wake_at = [&](int least) { setsockopt(descriptor(), SOL_SOCKET, SO_RCVLOWAT, &least, sizeof(least)); };
+  const auto wake_at = [&](int least) {
+    setsockopt(stream_->descriptor(), SOL_SOCKET, SO_RCVLOWAT, &least, sizeof(least));
+  };
   wake_at(static_cast<int>(bytes));
   auto deadline = Clock::now() + options_.request_timeout;
   while (!(wait(output_.empty() ? POLLIN : POLLIN | POLLOUT, deadline) & POLLIN))
@@ -134,61 +135,32 @@ RedisReply RedisConnection::ask(const RedisArguments& command) {
 void RedisConnection::connect() {
   reader_.reset(redisReaderCreate());
   if (!reader_) throw std::bad_alloc();
-  if (options_.address.tls)
-    connect_tls();
-  else
-    connect_plain();
-}
-
-void RedisConnection::connect_plain() {
-  const auto& address = options_.address;
-  socket_.reset(address.host.empty() ? redisConnectUnixNonBlock(address.path.c_str())
-                                     : redisConnectNonBlock(address.host.c_str(), address.port));
-  if (!socket_) throw std::bad_alloc();
-  if (socket_->err != 0) fail(socket_->errstr);
-  fcntl(descriptor(), F_SETFD, FD_CLOEXEC);
-  wait(POLLOUT, Clock::now() + connect_timeout());
-  int error = 0;
-  socklen_t size = sizeof(error);
-  if (getsockopt(descriptor(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-  if (error != 0) fail(std::strerror(error));
-}
-
-void RedisConnection::connect_tls() {
+  check_secret(options_.tls.key, "key_file");
+  const RedisAddress& address = options_.address;
   try {
-    tls_.emplace(TlsOptions{.host = options_.address.host,
-                            .port = options_.address.port,
-                            .files = options_.tls,
-                            .connect_timeout = connect_timeout()},
-                 stop_);
-  } catch (const TlsError& error) {
+    stream_.emplace(StreamOptions{.host = address.host,
+                                  .port = address.port,
+                                  .path = address.path,
+                                  .tls = address.tls,
+                                  .files = options_.tls,
+                                  .connect_timeout = std::min(options_.connect_timeout, options_.request_timeout)},
+                    stop_);
+  } catch (const StreamError& error) {
     fail(error);
   }
-}
-
-milliseconds RedisConnection::connect_timeout() const {
-  return std::min(options_.connect_timeout, options_.request_timeout);
 }
 
 // HELLO authenticates and tells the server's version and role in one. Redis answers it whatever a user may do.
 void RedisConnection::say_hello() {
   RedisArguments command{"HELLO", "2"};
   if (!options_.password_file.empty() || !options_.user.empty())
-    command.add({"AUTH", options_.user.empty() ? "default" : options_.user, password()});
+    command.add({"AUTH", options_.user.empty() ? "default" : options_.user,
+                 read_secret(options_.password_file, "password_file")});
   const auto reply = ask(command);
   for (std::size_t i = 0; i + 1 < reply->elements; i += 2) {
     const auto name = text_of(*reply->element[i]), value = text_of(*reply->element[i + 1]);
     if (name == "version") std::from_chars(value.data(), value.data() + value.size(), version_major_);
     if (name == "role") is_replica_ = value != "master";
-  }
-}
-
-std::string RedisConnection::password() const {
-  if (options_.password_file.empty()) return {};
-  try {
-    return read_value_file(options_.password_file, true);
-  } catch (const ValueFileError& error) {
-    throw IndexError(IndexError::Kind::refused, "password_file: " + error.problem(), error.remedy());
   }
 }
 
@@ -200,7 +172,7 @@ void RedisConnection::send_from(std::size_t bytes) {
 
 bool RedisConnection::send_some() {
   if (output_.empty()) return false;
-  const std::size_t count = send_bytes(std::string_view(output_).substr(sent_));
+  const std::size_t count = stream_->send(std::string_view(output_).substr(sent_));
   if (count == 0) return false;
   sent_ += count;
   if (sent_ == output_.size()) {
@@ -212,55 +184,36 @@ bool RedisConnection::send_some() {
 
 bool RedisConnection::read_some() {
   std::array<char, receive_bytes_max> buffer;
-  const auto count = receive_bytes(buffer);
+  std::optional<std::size_t> count;
+  try {
+    count = stream_->receive(buffer);
+  } catch (const StreamError& error) {
+    fail(error);
+  }
   if (!count) return false;
   if (*count == 0) fail("it has closed the connection");
   if (redisReaderFeed(reader_.get(), buffer.data(), *count) != REDIS_OK) throw std::bad_alloc();
   return true;
 }
 
-std::size_t RedisConnection::send_bytes(std::string_view bytes) {
-  try {
-    if (tls_) return tls_->send(bytes);
-  } catch (const TlsError& error) {
-    fail(error);
-  }
-  const auto count = ::send(descriptor(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  return count < 0 ? 0 : static_cast<std::size_t>(count);  // where it is no matter of waiting, reading fails too
-}
-
-std::optional<std::size_t> RedisConnection::receive_bytes(std::span<char> buffer) {
-  try {
-    if (tls_) return tls_->receive(buffer);
-  } catch (const TlsError& error) {
-    fail(error);
-  }
-  const auto count = recv(descriptor(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (count >= 0) return static_cast<std::size_t>(count);
-  if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) fail(std::strerror(errno));
-  return std::nullopt;
-}
-
 short RedisConnection::wait(short events, Deadline deadline) {
   const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
   if (left.count() <= 0) fail("it does not answer in time");
-  std::array<pollfd, 2> descriptors{pollfd{descriptor(), events, 0}, pollfd{stop_.descriptor(), POLLIN, 0}};
+  std::array<pollfd, 2> descriptors{pollfd{stream_->descriptor(), events, 0}, pollfd{stop_.descriptor(), POLLIN, 0}};
   const auto ready = poll(descriptors.data(), descriptors.size(), static_cast<int>(left.count()));
   if (stop_.requested()) throw Interrupted();
   if (ready == 0) fail("it does not answer in time");
   return descriptors[0].revents;
 }
 
-void RedisConnection::fail(const TlsError& error) const {
-  if (!error.refused()) fail(std::string(error.what()));
-  throw IndexError(IndexError::Kind::refused,
-                   fmt::format("Redis at {} is not trusted, or does not trust us: {}", where(), error.what()),
-                   "correct url, ca_file, and certificate_file where it asks for one");
+void RedisConnection::fail(const StreamError& error) const {
+  if (error.refused()) throw NotTrusted(fmt::format("Redis at {}", where()), error.what());
+  fail(std::string(error.what()));
 }
 
 void RedisConnection::fail(const std::string& problem) const {
   throw IndexError(IndexError::Kind::unreachable, fmt::format("Redis at {} cannot be reached: {}", where(), problem),
-                   unreachable_remedy);
+                   options_.address.tls ? unreachable_by_tls_remedy : unreachable_remedy);
 }
 
 }  // namespace anabranch

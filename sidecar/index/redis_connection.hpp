@@ -1,18 +1,17 @@
-// One session with a Redis server, on hiredis.
+// One session with a Redis server: a Stream, and hiredis to read what it answers.
 #pragma once
 
 #include <chrono>
 #include <initializer_list>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
 #include <hiredis/hiredis.h>
 
-#include "sidecar/http/tls_files.hpp"
-#include "sidecar/http/tls_stream.hpp"
+#include "sidecar/net/stream.hpp"
+#include "sidecar/net/tls_files.hpp"
 #include "sidecar/index/redis_address.hpp"
 #include "sidecar/stop.hpp"
 
@@ -100,37 +99,25 @@ class RedisConnection {
   RedisReply ask(const RedisArguments& command);
 
  private:
-  struct FreeContext {
-    void operator()(redisContext* context) const noexcept { redisFree(context); }
-  };
   struct FreeReader {
     void operator()(redisReader* reader) const noexcept { redisReaderFree(reader); }
   };
   using Deadline = std::chrono::steady_clock::time_point;
 
   void connect();
-  void connect_plain();
-  void connect_tls();
-  std::chrono::milliseconds connect_timeout() const;
   void say_hello();
-  std::string password() const;
   // Sends while at least so many bytes wait to be, and the socket takes them.
   void send_from(std::size_t bytes);
   // Both return whether there was anything to do without waiting.
   bool send_some();
   bool read_some();
-  // As TlsStream's.
-  std::size_t send_bytes(std::string_view bytes);
-  std::optional<std::size_t> receive_bytes(std::span<char> buffer);
-  int descriptor() const { return tls_ ? tls_->descriptor() : socket_->fd; }
   short wait(short events, Deadline deadline);
-  [[noreturn]] void fail(const TlsError& error) const;
+  [[noreturn]] void fail(const StreamError& error) const;
   [[noreturn]] void fail(const std::string& problem) const;
 
   const RedisSessionOptions options_;
   const Stop& stop_;
-  std::unique_ptr<redisContext, FreeContext> socket_;  // one of the two
-  std::optional<TlsStream> tls_;
+  std::optional<Stream> stream_;
   std::unique_ptr<redisReader, FreeReader> reader_;
   // What is to be sent, from sent_ on. Not a buffer of hiredis: hiredis moves that up after each piece that the
   // socket has taken, which for a large command takes longer than to send it.

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "sidecar/index/engine_access.hpp"
 #include "sidecar/index/index.hpp"
 #include "sidecar/index/redis_error.hpp"
 #include "sidecar/index/redis_functions.hpp"
@@ -29,7 +30,7 @@ std::unique_ptr<RedisConnection> connect_to_redis(const IndexSettings& settings,
                                                   const std::function<void(RedisConnection&)>& prepare) {
   std::vector<RedisAddress> addresses;
   for (const auto& url : settings.urls) addresses.push_back(parse_redis_url(url));
-  std::optional<IndexError> failure;
+  std::optional<IndexError> failure, untrusted;
   for (auto& address : addresses) {
     try {
       auto redis = std::make_unique<RedisConnection>(RedisSessionOptions{.address = std::move(address),
@@ -46,11 +47,17 @@ std::unique_ptr<RedisConnection> connect_to_redis(const IndexSettings& settings,
       refuse_old(*redis);
       prepare(*redis);
       return redis;
+    } catch (const NotTrusted& error) {
+      untrusted = error;
     } catch (const IndexError& error) {
       if (error.kind() != Kind::unreachable) throw;
       failure = error;
     }
   }
+  // What one that is not trusted has, somebody has to put right, but another one may be back before.
+  if (untrusted && failure && failure->kind() == Kind::unreachable)
+    throw IndexError(Kind::unreachable, untrusted->what(), untrusted->remedy());
+  if (untrusted) throw IndexError(*untrusted);
   if (failure) throw IndexError(*failure);
   throw IndexError(Kind::refused, "there is no url of a Redis server", "set url");
 }

@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "sidecar/index/engine_access.hpp"
 #include "sidecar/index/index.hpp"
-#include "sidecar/value_file.hpp"
 
 namespace anabranch {
 namespace {
@@ -57,11 +57,8 @@ void SearchEngine::connect() {
                       .timeout = settings_.request_timeout,
                       .answer_bytes_max = answer_bytes_max,
                       .stop = &stop_};
-  if (!settings_.password_file.empty()) try {
-      options.password = read_value_file(settings_.password_file, true);
-    } catch (const ValueFileError& error) {
-      throw IndexError(IndexError::Kind::refused, fmt::format("password_file: {}", error.problem()), error.remedy());
-    }
+  options.password = read_secret(settings_.password_file, "password_file");
+  check_secret(settings_.tls.key, "key_file");
   client_ = std::make_unique<HttpClient>(std::move(options));
   check_kind(ask("GET", "/"));
 }
@@ -114,7 +111,7 @@ HttpAnswer SearchEngine::request(std::string method, const std::string& path, st
     try {
       return client_->perform(request);
     } catch (const HttpError& error) {
-      if (error.kind() != HttpError::Kind::unreachable || tried == nodes()) fail(error);
+      if (!error.nothing_was_done() || tried == nodes()) fail(error);
       next_node();
     }
   }
@@ -133,10 +130,7 @@ void SearchEngine::fail(const HttpError& error) {
   next_node();
   switch (error.kind()) {
     case HttpError::Kind::refused:
-      throw IndexError(
-          IndexError::Kind::refused,
-          fmt::format("the search engine at {} is not trusted, or does not trust us: {}", url, error.what()),
-          "correct url, ca_file, and certificate_file where it asks for one");
+      throw NotTrusted(fmt::format("the search engine at {}", url), error.what());
     case HttpError::Kind::too_long:
       throw IndexError(IndexError::Kind::refused,
                        fmt::format("what the search engine at {} answers is too long: {}", url, error.what()),

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "sidecar/http/tls_files.hpp"
+#include "sidecar/net/tls_files.hpp"
 
 namespace anabranch {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "sidecar/http/tls_files.hpp"
+#include "sidecar/net/tls_files.hpp"
 
 namespace anabranch {
 

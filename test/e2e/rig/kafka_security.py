@@ -19,7 +19,7 @@ class Security:
         self.ca = make_authority(self.directory, "ca")
         self.other_ca = make_authority(self.directory, "other-ca")
         certificate, key = make_certificate(self.ca, "server")
-        store = self.directory / "server.pem"
+        store = self.directory / "store.pem"
         store.write_text(key.read_text() + certificate.read_text())
         tls = {"ssl.keystore.type": "PEM", "ssl.keystore.location": store}
         plain = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{PASSWORD}";'

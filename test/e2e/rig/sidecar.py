@@ -75,10 +75,11 @@ class Sidecar:
         return "\n".join(self.log().splitlines()[-lines:])
 
 
-def command(cluster, dbname, *arguments, user="postgres", seconds=60, check=True, failpoint=None):
-    """Runs another of the program's commands to its end; returns the CompletedProcess with text output. `failpoint`: as of start()."""
+def command(cluster, dbname, *arguments, user="postgres", seconds=60, check=True, failpoint=None, within=()):
+    """Runs another of the program's commands to its end; returns the CompletedProcess with text output. `failpoint`: as of start(). `within`: a command
+    that runs the one behind it."""
     done = subprocess.run(
-        [PROGRAM, *arguments],
+        [*within, PROGRAM, *arguments],
         env={**os.environ, **cluster.settings(dbname, user), **({"ANABRANCH_FAILPOINT": failpoint} if failpoint else {})},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
     if check:

@@ -1,6 +1,7 @@
 """TLS before a server that speaks none, as a proxy in front of a search engine has it."""
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -33,17 +34,15 @@ class TlsProxy:
                 connection, _ = self._listener.accept()
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
+    # One thread for both ways: two must not use a session of TLS at the same time. HTTP is asked and answered by turns.
     def _serve(self, connection):
         with contextlib.suppress(OSError), connection, self._context.wrap_socket(connection, server_side=True) as inside, \
                 socket.create_connection(self._target) as outside:
-            back = threading.Thread(target=_pass_on, args=(outside, inside), daemon=True)
-            back.start()
-            _pass_on(inside, outside)
-            back.join()
-
-
-def _pass_on(source, target):
-    with contextlib.suppress(OSError):
-        while data := source.recv(BYTES_MAX):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
+            while True:
+                ready = [inside] if inside.pending() else select.select([inside, outside], [], [])[0]
+                for source, target in ((inside, outside), (outside, inside)):
+                    if source in ready:
+                        data = source.recv(BYTES_MAX)
+                        if not data:
+                            return
+                        target.sendall(data)

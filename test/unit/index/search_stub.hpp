@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "sidecar/index/settings.hpp"
-#include "test/unit/http/http_stub.hpp"
+#include "test/unit/net/http_stub.hpp"
 
 namespace anabranch::test {
 

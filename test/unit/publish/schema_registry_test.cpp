@@ -8,7 +8,7 @@
 #include "sidecar/publish/format.hpp"
 #include "sidecar/publish/producer.hpp"
 #include "sidecar/topic/schema_frame.hpp"
-#include "test/unit/http/http_stub.hpp"
+#include "test/unit/net/http_stub.hpp"
 
 namespace anabranch {
 namespace {

@@ -1,4 +1,4 @@
-#include "sidecar/http/client.hpp"
+#include "sidecar/net/client.hpp"
 
 #include <set>
 #include <thread>
@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "test/unit/http/http_stub.hpp"
+#include "test/unit/net/http_stub.hpp"
 
 namespace anabranch {
 namespace {

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sidecar/http/tls_files.hpp"
+#include "sidecar/net/tls_files.hpp"
 #include "sidecar/stop.hpp"
 
 namespace anabranch {
@@ -42,7 +42,7 @@ struct HttpAnswer {
   std::string body;
 };
 
-// There is no answer. what() is the reason in libcurl's words, which know neither address nor password.
+// There is no answer. what() is the reason, which holds no password.
 class HttpError : public std::runtime_error {
  public:
   enum class Kind {
@@ -53,6 +53,8 @@ class HttpError : public std::runtime_error {
   };
   HttpError(Kind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
   Kind kind() const { return kind_; }
+  // So that another server may be asked at once.
+  bool nothing_was_done() const { return kind_ == Kind::unreachable || kind_ == Kind::refused; }
 
  private:
   Kind kind_;

@@ -1,4 +1,4 @@
-#include "sidecar/http/client.hpp"
+#include "sidecar/net/client.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "sidecar/http/curl.hpp"
+#include "sidecar/net/curl.hpp"
 
 namespace anabranch {
 namespace {
@@ -67,7 +67,7 @@ void append(Headers& headers, const std::string& line) {
 HttpError error_of(const Transfer& transfer, CURLcode code, milliseconds timeout) {
   if (transfer.too_long)
     return {HttpError::Kind::too_long, fmt::format("the answer is longer than {} bytes", transfer.answer_bytes_max)};
-  const std::string reason = transfer.error[0] != '\0' ? transfer.error : curl_easy_strerror(code);
+  const std::string reason = reason_of(transfer.easy.get(), code, transfer.error);
   if (is_refusal(code, reason)) return {HttpError::Kind::refused, reason};
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -102,16 +102,13 @@ void HttpClient::Handles::prepare(Transfer& transfer) {
   for (const auto& header : transfer.request.headers) append(transfer.headers, header);
   append(transfer.headers, "Expect:");  // else a large body waits for leave to be sent
   if (!options.token.empty()) append(transfer.headers, "Authorization: Bearer " + options.token);
+  check(set_common(transfer.easy.get(), transfer.error, options.tls));
   set(transfer, CURLOPT_PRIVATE, &transfer);
   set(transfer, CURLOPT_URL, transfer.request.url.c_str());
   set(transfer, CURLOPT_PROTOCOLS_STR, "http,https");
-  set(transfer, CURLOPT_PROXY, "");
   set(transfer, CURLOPT_FOLLOWLOCATION, 0L);
-  set(transfer, CURLOPT_NOSIGNAL, 1L);
-  set(transfer, CURLOPT_TCP_KEEPALIVE, 1L);
   set(transfer, CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
   set(transfer, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::min(options.timeout, connect_timeout_max).count()));
-  set(transfer, CURLOPT_ERRORBUFFER, transfer.error);
   set(transfer, CURLOPT_USERAGENT, "anabranch/" ANABRANCH_VERSION);
   if (transfer.request.method != "GET") {
     set(transfer, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer.request.body.size()));
@@ -125,7 +122,6 @@ void HttpClient::Handles::prepare(Transfer& transfer) {
     set(transfer, CURLOPT_USERNAME, options.user.c_str());
     set(transfer, CURLOPT_PASSWORD, options.password.c_str());
   }
-  check(set_files(transfer.easy.get(), options.tls));
   set(transfer, CURLOPT_HTTPHEADER, transfer.headers.get());
 }
 

@@ -7,9 +7,9 @@ namespace anabranch {
 
 // PEM. Every member has an initializer, so that callers may name those they want.
 struct TlsFiles {
-  std::string ca = {};  // empty: the system's authorities
-  std::string certificate = {},
-              key = {};  // shown to who asks for it; empty: none. A key that wants a password is refused
+  std::string ca = {};  // the only authorities; empty: the system's
+  // Shown to who asks for it; empty: none. A key that wants a password is refused.
+  std::string certificate = {}, key = {};
 
   bool operator==(const TlsFiles&) const = default;
 };
