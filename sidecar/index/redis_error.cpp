@@ -47,6 +47,8 @@ constexpr std::array meanings = {
     Meaning{"CROSSSLOT", Kind::refused,
             "in a cluster, give the index the option slot and begin its key pattern with the same {tag}"},
     Meaning{"MOVED", Kind::refused, "name the node of the cluster that serves the slot"},
+    Meaning{"ERR Protocol error: invalid bulk length", Kind::refused,
+            "raise Redis's proto-max-bulk-len to its usual 512 MB"},
     Meaning{"ERR unknown command", Kind::refused, "use Redis 7 or later: it needs functions"},
     Meaning{"ERR unknown subcommand", Kind::refused, "use Redis 7 or later: it needs functions"},
     Meaning{"ERR DB index is out of range", Kind::refused, "name a database that Redis has (its setting databases)"},

@@ -76,7 +76,7 @@ RedisHashes::Batch RedisHashes::make_batch(std::span<const Document> documents, 
     command.clear();
     command.add("HSET");
     command.add(document.target);
-    const auto fields = document.content ? add_fields(document, command) : std::nullopt;
+    const auto fields = document.content ? add_fields(document, argument_bytes_max_, command) : std::nullopt;
     // Redis has no hash without fields.
     if (fields.value_or(0) == 0) {
       left.push_back(next);
@@ -124,11 +124,20 @@ void RedisHashes::take(RedisConnection& redis, const Batch& batch, std::vector<s
   // Woken for the answers to every few commands, this thread would take turns with Redis on one processor.
   redis.await(batch.queued * queued_bytes);
   std::string refusal;  // the first: EXEC says only that there was one
+  const auto receive = [&] {
+    try {
+      return redis.receive();
+    } catch (const IndexError&) {
+      // It closes the connection behind what it cannot even read.
+      if (!refusal.empty()) throw redis_error(refusal, redis.where());
+      throw;
+    }
+  };
   for (std::size_t i = 0; i < 1 + batch.queued; ++i) {
-    const auto queued = redis.receive();
+    const auto queued = receive();
     if (queued->type == REDIS_REPLY_ERROR && refusal.empty()) refusal = text_of(*queued);
   }
-  const auto done = redis.receive();
+  const auto done = receive();
   if (!refusal.empty()) throw redis_error(refusal, redis.where());
   if (done->type == REDIS_REPLY_ERROR) throw redis_error(text_of(*done), redis.where());
   if (done->type == REDIS_REPLY_NIL) {

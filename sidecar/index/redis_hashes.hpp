@@ -30,8 +30,9 @@ class RedisHashes {
   struct Index {
     std::string documents, checkpoint, identity, token, generation;
   };
-  // `bytes_max`: about so much is sent in one transaction, or one document.
-  RedisHashes(Index index, std::size_t bytes_max) : index_(std::move(index)), bytes_max_(bytes_max) {}
+  // `bytes_max`: about so much is sent in one transaction, or one document. `argument_bytes_max`: of Redis.
+  RedisHashes(Index index, std::size_t bytes_max, std::size_t argument_bytes_max)
+      : index_(std::move(index)), bytes_max_(bytes_max), argument_bytes_max_(argument_bytes_max) {}
 
   // Sets those of the documents that are to be there; `version` is as in the entries of redis_functions.hpp. Returns
   // the places of those that are left to the function "write". `second` is called when one transaction is not enough,
@@ -51,7 +52,7 @@ class RedisHashes {
   void take(RedisConnection& redis, const Batch& batch, std::vector<std::size_t>& left);
 
   const Index index_;
-  const std::size_t bytes_max_;
+  const std::size_t bytes_max_, argument_bytes_max_;
   bool reached_ = false;     // the checkpoint has the version already
   bool ask_lengths_ = true;  // hashes of the batch that was last answered were there already
 };

@@ -1,6 +1,7 @@
 #include "sidecar/index/redis_index.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <deque>
 #include <functional>
 #include <numeric>
@@ -86,6 +87,7 @@ class RedisIndex : public ExternalIndex {
     connect();
     return with_connection([&](RedisConnection& redis) {
       warn_of_eviction(redis);
+      learn_limits(redis);
       auto state = enter(redis);
       if (state.shape != shape_) {
         remove_everything(redis, state.shape);
@@ -98,7 +100,7 @@ class RedisIndex : public ExternalIndex {
         redis.ask({"MULTI"});
         redis.ask({"EXEC"});
         hashes_.emplace(RedisHashes::Index{documents_, checkpoint_, identity_, token_, generation_},
-                        settings_.bulk_bytes_max);
+                        settings_.bulk_bytes_max, argument_bytes_max_);
       }
       return OpenedIndex{.identity = state.identity,
                          .version = redis_version_in(state.version, generation_).value_or(0),
@@ -248,6 +250,16 @@ class RedisIndex : public ExternalIndex {
         {{"redis", redis.where()}, {"maxmemory_policy", policy}});
   }
 
+  void learn_limits(RedisConnection& redis) {
+    redis.put({"CONFIG", "GET", "proto-max-bulk-len"});
+    const auto reply = redis.receive();  // for who may not ask it is the usual one
+    argument_bytes_max_ = redis_argument_bytes_max;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) return;
+    const std::string_view text = text_of(*reply->element[1]);
+    std::from_chars(text.data(), text.data() + text.size(), argument_bytes_max_);
+    argument_bytes_max_ = std::min(argument_bytes_max_, redis_argument_bytes_max);  // larger ones could not be compared
+  }
+
   State enter(RedisConnection& redis) {
     auto call = function_call("open", {});
     const std::string proposed = random_identity();
@@ -345,7 +357,7 @@ class RedisIndex : public ExternalIndex {
       const auto& document = documents[places[next]];
       bytes += bytes_of(document);
       if (bytes > settings_.bulk_bytes_max && !batch.empty()) break;
-      if (const auto reason = add_document(shape_, document, version, contents)) {
+      if (const auto reason = add_document(shape_, document, version, argument_bytes_max_, contents)) {
         refused.push_back({places[next], *reason});
         continue;
       }
@@ -441,6 +453,7 @@ class RedisIndex : public ExternalIndex {
   std::string generation_, token_;                   // as Redis compares them
   std::string identity_;                             // of the index that was opened
   std::optional<RedisHashes> hashes_;                // where plain commands will do
+  std::size_t argument_bytes_max_ = redis_argument_bytes_max;
   const Stop& stop_;
   bool warned_ = false;
   std::unique_ptr<RedisConnection> connection_;

@@ -29,6 +29,8 @@ std::optional<double> parse_score(std::string_view text) {
   return score;
 }
 
+constexpr std::size_t pack_overhead_bytes = 5;  // at most
+
 // As a string of MessagePack.
 void pack(std::string_view text, std::string& packed) {
   constexpr unsigned char fixstr = 0xa0, str32 = 0xdb;  // there for good
@@ -100,20 +102,22 @@ std::string entry_of(const Document& document, std::string_view version) {
   return make_redis_entry({.version = version, .is_live = document.content.has_value(), .key = document.key});
 }
 
-std::optional<std::size_t> add_fields(const Document& document, RedisArguments& arguments) {
-  std::size_t count = 0;
+std::optional<std::size_t> add_fields(const Document& document, std::size_t argument_bytes_max,
+                                      RedisArguments& arguments) {
+  std::size_t count = 0, bytes = 0;
   const bool complete = read_hash_fields(document.content.value_or(std::string_view()),
                                          [&](std::string_view name, std::string_view value) {
                                            arguments.add(name);
                                            arguments.add(value);
+                                           bytes += name.size() + value.size() + 2 * pack_overhead_bytes;
                                            ++count;
                                          });
-  if (document.target.empty() || !complete || count > fields_max) return std::nullopt;
+  if (document.target.empty() || !complete || count > fields_max || bytes > argument_bytes_max) return std::nullopt;
   return count;
 }
 
 std::optional<std::string> add_document(RedisShape shape, const Document& document, std::string_view version,
-                                        RedisArguments& arguments) {
+                                        std::size_t argument_bytes_max, RedisArguments& arguments) {
   if (document.target.empty()) return "its key in Redis is empty";
   std::string packed;
   auto contents = document.content.value_or(std::string_view());
@@ -129,6 +133,8 @@ std::optional<std::string> add_document(RedisShape shape, const Document& docume
     if (count > fields_max) return fmt::format("it has more than {} columns", fields_max);
     contents = packed;
   }
+  if (std::max({contents.size(), document.target.size(), document.member.size()}) > argument_bytes_max)
+    return fmt::format("it has more than {} bytes: Redis's proto-max-bulk-len, or 512 MB", argument_bytes_max);
   arguments.add(entry_of(document, version));
   arguments.add(contents);
   if (has_members(shape)) arguments.add(document.member);

@@ -34,14 +34,19 @@ std::size_t bytes_of(const Document& document);
 // What is kept about a document among those of its index, as redis_entry.hpp lays it out.
 std::string entry_of(const Document& document, std::string_view version);
 
+// Of an argument, where Redis does not say otherwise (its proto-max-bulk-len): it ends the session over a larger one.
+constexpr std::size_t redis_argument_bytes_max = std::size_t{512} << 20;
+
 // Adds the fields and values of a document of shape "hash", each an argument. Returns how many fields there are;
-// nullopt where no Redis would take it, and then some may have been added.
-std::optional<std::size_t> add_fields(const Document& document, RedisArguments& arguments);
+// nullopt where Redis would not take it, and then some may have been added. `argument_bytes_max` is of all of them
+// together, as where the function "write" takes them: that is asked then.
+std::optional<std::size_t> add_fields(const Document& document, std::size_t argument_bytes_max,
+                                      RedisArguments& arguments);
 
 // Adds what the function "write" takes of a document, besides its target; `version` is as in the entries that it keeps.
-// Returns why, and adds nothing, where no Redis would take it.
+// Returns why, and adds nothing, where Redis would not take it.
 std::optional<std::string> add_document(RedisShape shape, const Document& document, std::string_view version,
-                                        RedisArguments& arguments);
+                                        std::size_t argument_bytes_max, RedisArguments& arguments);
 
 // What the function "read" has found at the document's target, `type` and `value`, against what is expected. Fills in
 // present, equal and actual.

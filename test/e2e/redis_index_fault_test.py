@@ -465,6 +465,32 @@ def test_two_sidecars_and_a_late_one(rig, make_redis, rng):
     other.stop()
 
 
+def test_values_larger_than_redis_takes(rig, make_redis):
+    """Redis ends the session over them. They are dead letters, and no others wait; what it says where it has come to allow less is a problem that passes."""
+    redis = make_redis(proto_max_bulk_len=2 << 20)
+    rig.sql("CREATE TABLE page (id int PRIMARY KEY, body text, more text); INSERT INTO page SELECT i, repeat('x', 100) FROM generate_series(1, 100) AS i")
+    use_engines(rig, cache=redis_section(redis))
+    shapes = {"strings": {"shape": "json"}, "hashes": {"shape": "hash"}, "passing": {"shape": "hash", "ttl": 1000}}
+    for name, options in shapes.items():
+        create_index(rig, name, "cache", "SELECT id, body, more FROM page", ["id"], **options)
+    rig.sidecar.start()
+    wait_complete(rig, *shapes)
+    rig.sql("UPDATE page SET (body, more) = (SELECT r, CASE id WHEN 7 THEN r ELSE 'more' END FROM repeat('y', CASE id WHEN 7 THEN 1500000 WHEN 8 THEN 3000000 ELSE 10 END) AS r) "
+            "WHERE id > 6")
+    rig.wait_fresh(*shapes)
+    held = redis.contents()
+    assert held["strings:9"] == json.dumps({"id": 9, "body": "y" * 10, "more": "more"}) and held["hashes:9"]["body"] == "y" * 10, held["strings:9"]
+    assert "xxx" in held["strings:7"] and "xxx" in held["hashes:8"]["body"], "what was there stays"
+    letters = rig.sql("SELECT relation, convert_from(key, 'UTF8'), reason ~ '2097152 bytes: Redis.s proto-max-bulk-len' FROM anabranch.dead_letters ORDER BY 1, 2")
+    assert letters == [(name, f'{{"id": {i}}}', True) for name in ("hashes", "passing", "strings") for i in (7, 8)], letters
+    redis.command("CONFIG", "SET", "proto-max-bulk-len", 1 << 20)
+    rig.sql("UPDATE page SET more = NULL, body = repeat('z', CASE id WHEN 10 THEN 1500000 ELSE 10 END) WHERE id > 6")
+    rig.wait_fresh(*shapes)
+    letters = rig.sql("SELECT relation, convert_from(key, 'UTF8') FROM anabranch.dead_letters ORDER BY 1, 2")
+    assert letters == [(name, '{"id": 10}') for name in ("hashes", "passing", "strings")], letters
+    assert "raise Redis's proto-max-bulk-len" in rig.sidecar.log(), rig.sidecar.log_tail()
+
+
 def test_a_hot_key_and_large_documents(rig, make_redis):
     redis = make_redis()
     rig.sql("CREATE TABLE counter (id int PRIMARY KEY, n bigint); CREATE TABLE page (id text PRIMARY KEY, body text)")

@@ -57,6 +57,18 @@ TEST_F(DatabaseRedisHashes, AreSetWithoutAFunctionInAnyNumber) {
   EXPECT_EQ(index->open(token).version, 3U);
 }
 
+TEST_F(DatabaseRedisHashes, TellWhatRedisHasSaidBeforeItEndedTheSession) {
+  const auto index = opened({{"shape", "hash"}});
+  ask({"CONFIG", "SET", "proto-max-bulk-len", "1048576"});
+  EXPECT_THAT(failure([&] { write(*index, numbered(3, std::string(3'000'000, 'x')), 1); }),
+              HasSubstr("invalid bulk length"));
+  index->open(token);  // learns of it
+  const auto refused = write(*index, numbered(3, std::string(3'000'000, 'x')), 1);
+  ask({"CONFIG", "SET", "proto-max-bulk-len", "536870912"});
+  ASSERT_EQ(refused.size(), 3U);
+  EXPECT_THAT(refused[0].reason, HasSubstr("1048576 bytes"));
+}
+
 TEST_F(DatabaseRedisHashes, HoldNothingBesides) {
   const auto index = opened({{"shape", "hash"}});
   write(*index, numbered(3, "1"), 1);

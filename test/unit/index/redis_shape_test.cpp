@@ -15,7 +15,7 @@ Document document(std::optional<std::string_view> content) {
 // What is added to version "v", or the reason why nothing is.
 std::string added(RedisShape shape, const Document& document) {
   RedisArguments arguments;
-  const auto reason = add_document(shape, document, "v", arguments);
+  const auto reason = add_document(shape, document, "v", redis_argument_bytes_max, arguments);
   EXPECT_EQ(reason.has_value(), arguments.count() == 0);
   return reason ? *reason : arguments.bytes();
 }
@@ -41,11 +41,23 @@ TEST(RedisShape, MakesArgumentsOfContents) {
   EXPECT_EQ(added(RedisShape::hash, document(std::nullopt)), wire({deleted, ""}));
 }
 
+TEST(RedisShape, AddsNothingThatIsTooLarge) {
+  const std::string text(100, 'x'), hash = nlohmann::json({{"a", text}}).dump();
+  RedisArguments arguments;
+  EXPECT_EQ(add_document(RedisShape::json, document(text), "v", 100, arguments), std::nullopt);
+  EXPECT_NE(add_document(RedisShape::json, document(text), "v", 99, arguments), std::nullopt);
+  // Of a hash all is one argument, with the heads of its strings, or each of them is one.
+  EXPECT_EQ(add_document(RedisShape::hash, document(hash), "v", 107, arguments), std::nullopt);
+  EXPECT_NE(add_document(RedisShape::hash, document(hash), "v", 106, arguments), std::nullopt);
+  EXPECT_EQ(add_fields(document(hash), 111, arguments), 1U);
+  EXPECT_EQ(add_fields(document(hash), 110, arguments), std::nullopt);
+}
+
 TEST(RedisShape, PacksFieldsAndValues) {
   const auto packed = [](const nlohmann::json& content) {
     RedisArguments arguments;
     const auto text = content.dump();
-    EXPECT_EQ(add_document(RedisShape::hash, document(text), "v", arguments), std::nullopt);
+    EXPECT_EQ(add_document(RedisShape::hash, document(text), "v", redis_argument_bytes_max, arguments), std::nullopt);
     const auto begin = arguments.bytes().find("\r\n", arguments.bytes().find("}\r\n") + 3) + 2;
     return arguments.bytes().substr(begin, arguments.bytes().size() - begin - 2);
   };
