@@ -13,7 +13,7 @@
 
 #include "sidecar/index/index.hpp"
 #include "test/unit/index/redis_server.hpp"
-#include "test/unit/loopback.hpp"
+#include "test/unit/peer.hpp"
 
 namespace anabranch {
 namespace {
@@ -21,40 +21,17 @@ namespace {
 using Kind = IndexError::Kind;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using test::Peer;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// A listener on loopback that sends what it is told to the first that connects, and then nothing.
-class Peer {
- public:
-  explicit Peer(std::string words = {}) {
-    listener_ = test::listen_on_loopback(port_);
-    thread_ = std::thread([this, words = std::move(words)] {
-      client_ = accept(listener_, nullptr, nullptr);
-      if (client_ < 0) return;
-      [[maybe_unused]] const auto sent = send(client_, words.data(), words.size(), MSG_NOSIGNAL);
-    });
-  }
-  ~Peer() {
-    shutdown(listener_, SHUT_RDWR);
-    thread_.join();
-    close(listener_);
-    if (client_ >= 0) close(client_);
-  }
-
-  RedisSessionOptions options() const {
-    RedisSessionOptions options;
-    options.address = {.host = "127.0.0.1", .port = port_, .path = {}, .database = 0};
-    options.request_timeout = milliseconds(30'000);
-    return options;
-  }
-
- private:
-  int listener_ = -1, client_ = -1;
-  int port_ = 0;
-  std::thread thread_;
-};
+RedisSessionOptions options_for(const Peer& peer) {
+  RedisSessionOptions options;
+  options.address = {.host = "127.0.0.1", .port = peer.port(), .path = {}, .database = 0};
+  options.request_timeout = milliseconds(30'000);
+  return options;
+}
 
 constexpr const char* hello =
     "*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.2.99\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:3\r\n"
@@ -89,7 +66,7 @@ TEST(RedisArguments, AreWrittenAsRedisReadsThem) {
 TEST(RedisConnection, LearnsWhomItSpeaksTo) {
   const Peer peer(hello);
   const Stop stop;
-  const RedisConnection connection(peer.options(), stop);
+  const RedisConnection connection(options_for(peer), stop);
   EXPECT_EQ(connection.version_major(), 7);
   EXPECT_TRUE(connection.is_replica());
 }
@@ -105,7 +82,7 @@ TEST(RedisConnection, AServerThatIsNotThereIsUnreachable) {
 
 TEST(RedisConnection, AServerThatIsSilentIsUnreachable) {
   const Peer peer;
-  auto options = peer.options();
+  auto options = options_for(peer);
   options.request_timeout = milliseconds(50);
   EXPECT_THAT(failure_to_connect(options), AllOf(HasSubstr("unreachable: "), HasSubstr("does not answer in time")));
 }
@@ -113,27 +90,26 @@ TEST(RedisConnection, AServerThatIsSilentIsUnreachable) {
 TEST(RedisConnection, AServerThatClosesIsUnreachable) {
   auto peer = std::make_unique<Peer>(hello);
   const Stop stop;
-  RedisConnection connection(peer->options(), stop);
+  RedisConnection connection(options_for(*peer), stop);
   peer.reset();
   EXPECT_THAT(failure([&] { connection.ask({"PING"}); }), HasSubstr("unreachable: "));
 }
 
 TEST(RedisConnection, SomethingElseIsRefused) {
-  EXPECT_THAT(failure_to_connect(Peer("HTTP/1.1 400 Bad Request\r\n\r\n").options()),
+  EXPECT_THAT(failure_to_connect(options_for(Peer("HTTP/1.1 400 Bad Request\r\n\r\n"))),
               AllOf(HasSubstr("refused: "), HasSubstr("no Redis server")));
 }
 
 TEST(RedisConnection, AnOlderServerIsRefusedAndKeepsThePasswordToItself) {
-  EXPECT_THAT(
-      failure_to_connect(
-          Peer("-ERR unknown command `HELLO`, with args beginning with: `2`, `AUTH`, `a`, `hunter2`\r\n").options()),
-      AllOf(HasSubstr("refused: "), HasSubstr("Redis 7"), Not(HasSubstr("hunter2"))));
+  EXPECT_THAT(failure_to_connect(options_for(
+                  Peer("-ERR unknown command `HELLO`, with args beginning with: `2`, `AUTH`, `a`, `hunter2`\r\n"))),
+              AllOf(HasSubstr("refused: "), HasSubstr("Redis 7"), Not(HasSubstr("hunter2"))));
 }
 
 TEST(RedisConnection, AStopEndsAWait) {
   const Peer peer(hello);
   Stop stop;
-  RedisConnection connection(peer.options(), stop);
+  RedisConnection connection(options_for(peer), stop);
   std::thread stopper([&] {
     std::this_thread::sleep_for(milliseconds(50));
     stop.request();
@@ -142,13 +118,13 @@ TEST(RedisConnection, AStopEndsAWait) {
   EXPECT_THROW(connection.ask({"PING"}), Interrupted);
   EXPECT_LT(steady_clock::now() - began, milliseconds(10'000));
   stopper.join();
-  EXPECT_THROW(RedisConnection(peer.options(), stop), Interrupted);
+  EXPECT_THROW(RedisConnection(options_for(peer), stop), Interrupted);
 }
 
 TEST(RedisConnection, AStopEndsSendingWhatNobodyReads) {
   const Peer peer(hello);
   Stop stop;
-  RedisConnection connection(peer.options(), stop);
+  RedisConnection connection(options_for(peer), stop);
   std::thread stopper([&] {
     std::this_thread::sleep_for(milliseconds(50));
     stop.request();

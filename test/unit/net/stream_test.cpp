@@ -5,46 +5,19 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include "test/unit/loopback.hpp"
+#include "test/unit/peer.hpp"
 
 namespace anabranch {
 namespace {
 
 using std::chrono::milliseconds;
+using test::Peer;
 using ::testing::HasSubstr;
 
-// Listens, and says what it is told to whoever connects, until the test ends.
-class Peer {
- public:
-  explicit Peer(std::string words = {}) : words_(std::move(words)), listener_(test::listen_on_loopback(port_)) {
-    thread_ = std::thread([this] {
-      for (int client = 0; (client = accept(listener_, nullptr, nullptr)) >= 0;) {
-        if (client_ >= 0) close(client_);
-        client_ = client;
-        [[maybe_unused]] const auto sent = ::send(client, words_.data(), words_.size(), MSG_NOSIGNAL);
-      }
-    });
-  }
-  ~Peer() {
-    shutdown(listener_, SHUT_RDWR);
-    thread_.join();
-    close(listener_);
-    if (client_ >= 0) close(client_);
-  }
-
-  StreamOptions options(bool tls) const {
-    return {.host = "127.0.0.1", .port = port_, .tls = tls, .connect_timeout = milliseconds(30'000)};
-  }
-
- private:
-  const std::string words_;
-  int port_ = 0;
-  const int listener_;
-  int client_ = -1;
-  std::thread thread_;
-};
+StreamOptions options_for(const Peer& peer, bool tls) {
+  return {.host = "127.0.0.1", .port = peer.port(), .tls = tls, .connect_timeout = milliseconds(30'000)};
+}
 
 // "refused: WHAT" or "WHAT".
 std::string failure(const StreamOptions& options) {
@@ -60,7 +33,7 @@ std::string failure(const StreamOptions& options) {
 TEST(Stream, GivesWhatHasComeAndNothingElse) {
   const Peer peer("hello");
   const Stop stop;
-  Stream stream(peer.options(false), stop);
+  Stream stream(options_for(peer, false), stop);
   EXPECT_EQ(stream.send("abc"), 3U);
   std::string all;
   std::array<char, 2> buffer;
@@ -77,12 +50,12 @@ TEST(Stream, TellsWhyThereIsNone) {
 }
 
 TEST(Stream, IsNotRefusedByWhatSpeaksNoTls) {
-  EXPECT_THAT(failure(Peer("-ERR no TLS here\r\n").options(true)), HasSubstr("wrong version number"));
+  EXPECT_THAT(failure(options_for(Peer("-ERR no TLS here\r\n"), true)), HasSubstr("wrong version number"));
 }
 
 TEST(Stream, IsRefusedWithoutItsFiles) {
   const Peer peer;
-  auto options = peer.options(true);
+  auto options = options_for(peer, true);
   options.files.ca = "/nowhere/ca.pem";
   EXPECT_EQ(failure(options), "refused: no authorities can be read from /nowhere/ca.pem");
   options.files = {.certificate = "/nowhere/crt.pem", .key = "/nowhere/key.pem"};
@@ -91,7 +64,7 @@ TEST(Stream, IsRefusedWithoutItsFiles) {
 
 TEST(Stream, WaitsForAHandshakeWithinItsBound) {
   const Peer peer;
-  auto options = peer.options(true);
+  auto options = options_for(peer, true);
   options.connect_timeout = milliseconds(50);
   EXPECT_THAT(failure(options), HasSubstr("timeout"));
 }
@@ -103,7 +76,7 @@ TEST(Stream, AStopEndsTheWaitForAHandshake) {
     std::this_thread::sleep_for(milliseconds(50));
     stop.request();
   });
-  EXPECT_THROW(Stream(peer.options(true), stop), Interrupted);
+  EXPECT_THROW(Stream(options_for(peer, true), stop), Interrupted);
   stopper.join();
 }
 
