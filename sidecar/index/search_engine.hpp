@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "sidecar/net/client.hpp"
+#include "sidecar/net/http_client.hpp"
 #include "sidecar/index/engine_reason.hpp"
 #include "sidecar/index/settings.hpp"
 #include "sidecar/stop.hpp"

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "sidecar/net/client.hpp"
+#include "sidecar/net/http_client.hpp"
 #include "sidecar/publish/format.hpp"
 #include "sidecar/publish/producer.hpp"
 

@@ -14,7 +14,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "sidecar/net/client.hpp"
+#include "sidecar/net/http_client.hpp"
 #include "sidecar/index/search_index.hpp"
 
 namespace anabranch::test {

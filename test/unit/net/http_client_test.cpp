@@ -1,4 +1,4 @@
-#include "sidecar/net/client.hpp"
+#include "sidecar/net/http_client.hpp"
 
 #include <set>
 #include <thread>
